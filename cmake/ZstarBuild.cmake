@@ -1,0 +1,39 @@
+# How this tree builds its own targets: one set of flags, so that one precompiled header serves them all.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+set(ZSTAR_PLUGIN_FOLDER "${CMAKE_BINARY_DIR}/plugins")
+set(ZSTAR_SANITIZE "" CACHE STRING "address,undefined or thread: instrument everything")
+
+find_program(ZSTAR_CCACHE ccache)
+if(ZSTAR_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${ZSTAR_CCACHE})
+endif()
+
+find_package(Threads REQUIRED)
+
+add_library(zstar_flags INTERFACE)
+target_compile_options(zstar_flags INTERFACE -fPIC -Wall -Wextra -Wno-unused-parameter -Winvalid-pch
+  $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique -fpch-preprocess>)
+if(ZSTAR_SANITIZE)
+  target_compile_options(zstar_flags INTERFACE -fsanitize=${ZSTAR_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(zstar_flags INTERFACE -fsanitize=${ZSTAR_SANITIZE})
+endif()
+
+# Gives a target of this tree its flags and the shared precompiled header of the SDK.
+function(zstar_own_target target)
+  target_link_libraries(${target} PRIVATE zstar_flags)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF DEFINE_SYMBOL "")
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    target_link_options(${target} PRIVATE -pie)
+    set_target_properties(${target} PROPERTIES BUILD_RPATH "${ZSTAR_TORCH_LIBDIR}")
+  endif()
+  target_precompile_headers(${target} REUSE_FROM zstar_pch)
+endfunction()

@@ -1,0 +1,38 @@
+# zstar_add_plugin(NAME SOURCES a.cpp … [LINK lib …] [TEST test.cpp …] [NO_CHECK])
+#
+# Builds the plugin zstar-NAME.so. Inside the zstar tree it lands where the program finds it and TEST sources become its
+# unit tests; elsewhere, `zstar plugins check` looks at it after each build.
+set(_zstar_map "${CMAKE_CURRENT_LIST_DIR}/plugin.map")
+
+function(zstar_add_plugin name)
+  cmake_parse_arguments(P "NO_CHECK" "" "SOURCES;LINK;TEST" ${ARGN})
+  if("${CMAKE_CXX_FLAGS} ${CMAKE_SHARED_LINKER_FLAGS} ${CMAKE_MODULE_LINKER_FLAGS}" MATCHES
+     "(-Ofast|-ffast-math|-funsafe-math-optimizations|-static-libstdc\\+\\+)")
+    message(FATAL_ERROR "zstar_add_plugin(${name}): ${CMAKE_MATCH_1} would change the host process. "
+                        "Remove it from the compiler flags.")
+  endif()
+  add_library(${name} MODULE ${P_SOURCES})
+  target_link_libraries(${name} PRIVATE zstar::sdk ${P_LINK})
+  set_target_properties(${name} PROPERTIES PREFIX "" OUTPUT_NAME "zstar-${name}" SUFFIX ".so"
+    CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON CXX_EXTENSIONS OFF
+    SKIP_BUILD_RPATH ON SKIP_INSTALL_RPATH ON)  # an RPATH is how a second LibTorch gets in
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${name} PRIVATE -fno-gnu-unique)
+  endif()
+  target_link_options(${name} PRIVATE "LINKER:--version-script=${_zstar_map}" LINKER:-z,now LINKER:-z,nodelete
+    LINKER:-z,noexecstack LINKER:--build-id)
+  if(NOT ZSTAR_SANITIZE)
+    target_link_options(${name} PRIVATE LINKER:--no-undefined)
+  endif()
+  if(COMMAND zstar_own_target)
+    zstar_own_target(${name})
+    set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${ZSTAR_PLUGIN_FOLDER}")
+    install(TARGETS ${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/zstar/plugins)
+    if(P_TEST AND BUILD_TESTING)
+      zstar_add_test(${name}_test SOURCES ${P_TEST} PLUGINS ${name})
+    endif()
+  elseif(NOT P_NO_CHECK)
+    add_custom_command(TARGET ${name} POST_BUILD VERBATIM
+      COMMAND zstar::zstar plugins check "$<TARGET_FILE:${name}>")
+  endif()
+endfunction()

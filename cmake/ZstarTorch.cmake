@@ -1,0 +1,41 @@
+# zstar::torch: LibTorch as one imported target. ZSTAR_LIBTORCH names its folder (the zip, or `torch` of a Python
+# wheel); unset, the system's. Only the CPU libraries are linked: the program loads CUDA's at run time where it is asked to,
+# so that nothing of CUDA is needed to build.
+set(ZSTAR_LIBTORCH "" CACHE PATH "LibTorch folder (zip, or the torch folder of a wheel); empty: the system's")
+
+if(ZSTAR_LIBTORCH)
+  set(_where HINTS "${ZSTAR_LIBTORCH}" NO_DEFAULT_PATH)
+endif()
+find_path(ZSTAR_TORCH_INCLUDE torch/script.h ${_where} PATH_SUFFIXES include)
+find_path(ZSTAR_TORCH_API_INCLUDE torch/types.h HINTS "${ZSTAR_TORCH_INCLUDE}" NO_DEFAULT_PATH
+          PATH_SUFFIXES torch/csrc/api/include)
+find_library(ZSTAR_TORCH_CPU torch_cpu ${_where} PATH_SUFFIXES lib)
+find_library(ZSTAR_C10 c10 ${_where} PATH_SUFFIXES lib)
+foreach(found ZSTAR_TORCH_INCLUDE ZSTAR_TORCH_API_INCLUDE ZSTAR_TORCH_CPU ZSTAR_C10)
+  if(NOT ${found})
+    message(FATAL_ERROR "LibTorch was not found (${found}). Install Debian's libtorch-dev, or give the folder of a "
+                        "LibTorch 2.x with ./zs --libtorch DIR (cmake: -DZSTAR_LIBTORCH=DIR).")
+  endif()
+endforeach()
+
+file(STRINGS "${ZSTAR_TORCH_API_INCLUDE}/torch/version.h" _lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*PATCH ([0-9]+).*" "\\1.\\2.\\3" ZSTAR_TORCH_VERSION "${_lines}")
+set(ZSTAR_TORCH_CXX11_ABI 1)
+find_file(_torch_config TorchConfig.cmake HINTS "${ZSTAR_LIBTORCH}" PATH_SUFFIXES share/cmake/Torch NO_DEFAULT_PATH NO_CACHE)
+if(_torch_config)
+  file(STRINGS "${_torch_config}" _abi REGEX "_GLIBCXX_USE_CXX11_ABI=0")
+  if(_abi)
+    set(ZSTAR_TORCH_CXX11_ABI 0)
+  endif()
+endif()
+cmake_path(GET ZSTAR_TORCH_CPU PARENT_PATH ZSTAR_TORCH_LIBDIR)
+message(STATUS "LibTorch ${ZSTAR_TORCH_VERSION} in ${ZSTAR_TORCH_LIBDIR}")
+
+add_library(zstar_torch INTERFACE)
+add_library(zstar::torch ALIAS zstar_torch)
+set_target_properties(zstar_torch PROPERTIES EXPORT_NAME torch)
+target_include_directories(zstar_torch SYSTEM INTERFACE
+  $<BUILD_INTERFACE:${ZSTAR_TORCH_INCLUDE}> $<BUILD_INTERFACE:${ZSTAR_TORCH_API_INCLUDE}>)
+target_link_libraries(zstar_torch INTERFACE $<BUILD_INTERFACE:${ZSTAR_TORCH_CPU}> $<BUILD_INTERFACE:${ZSTAR_C10}>)
+target_compile_definitions(zstar_torch INTERFACE $<BUILD_INTERFACE:_GLIBCXX_USE_CXX11_ABI=${ZSTAR_TORCH_CXX11_ABI}>)
+target_compile_features(zstar_torch INTERFACE cxx_std_20)

@@ -1,0 +1,57 @@
+#pragma once
+/// \file GradientMethod: how a solved state is joined to the autograd graph; services it stands on.
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "zstar/abi/layer.hpp"
+#include "zstar/abi/solver.hpp"
+
+namespace zstar {
+
+/// u = v + Jᵀu, J = ∂f/∂z at z⋆, all samples side by side as [B, D].
+struct AdjointProblem {
+  Tensor cotangent;                              ///< v = ∂L/∂z⋆, [B, D]
+  std::function<Tensor(const Tensor& u)> vjp;    ///< u ↦ Jᵀu, counted
+  bool samples_independent = false;
+  InverseJacobian* estimate = nullptr;           ///< of the forward solver, where it exports one
+};
+
+/// What an adjoint method may call while backward runs.
+class AdjointServices {
+ public:
+  /// Solves the problem with the solver of `[gradient] solver` and records its report.
+  virtual Tensor solve(const AdjointProblem& problem, const Tensor& start = {}) = 0;
+  /// Records the report of a method that solved the problem by itself.
+  virtual void record(Report report) = 0;
+  virtual Products& products() = 0;
+ protected:
+  ~AdjointServices() = default;
+};
+
+/// Solves an adjoint problem: returns u, [B, D].
+using Adjoint = std::function<Tensor(const AdjointProblem&, AdjointServices&)>;
+
+/// What a gradient method may call while it joins a state to the graph.
+class GradientServices {
+ public:
+  /// f(z) on the autograd graph, counted.
+  virtual State evaluate(const FixedPointMap& f, const State& z) = 0;
+  /// y = f(z⋆) on the graph, with a node on y that replaces the cotangent v by u = adjoint(u = v + Jᵀu).
+  /// \par Sources  Bai, Kolter & Koltun, NeurIPS 2019, Theorem 1
+  virtual State implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint) = 0;
+ protected:
+  ~GradientServices() = default;
+};
+
+class GradientMethod : public Object {
+ public:
+  /// Joins a solved state to the graph.
+  /// \param z  a sampled state, without graph \param index, count  it is number `index` of `count` sampled states
+  /// \return the states that the loss shall see, the final one last; at least one
+  virtual std::vector<State> attach(const FixedPointMap& f, const State& z, std::int64_t index, std::int64_t count,
+                                    GradientServices& services) = 0;
+};
+
+}  // namespace zstar

@@ -1,0 +1,6 @@
+#pragma once
+/// \file All that a plugin needs.
+
+#include "zstar/nn.hpp"
+#include "zstar/options.hpp"
+#include "zstar/plugin.hpp"
