@@ -1,0 +1,93 @@
+#pragma once
+/// \file Experiment: a checked experiment file as a value; nothing later reads TOML.
+
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "zstar/abi/object.hpp"
+#include "zstar/options.hpp"
+
+namespace zstar::experiment {
+
+/// What a table of the file may hold: keys of the framework and, if it names a part, the options of that part.
+struct SectionSpec {
+  std::string name;                  ///< "solver"; for `[[regularizers]]` "regularizers"
+  std::string doc;
+  std::optional<Kind> kind;          ///< the table has a key `name` that names a part of this kind
+  bool array = false;                ///< an array of tables
+  bool required = false;
+  std::string default_part;          ///< taken where `name` or the whole table is missing; empty: none
+  std::vector<OptSpec> framework;    ///< keys of the framework, the same for every part
+  std::vector<SectionSpec> nested;   ///< tables inside: `[gradient] solver = { … }`
+};
+using Schema = std::vector<SectionSpec>;
+
+/// The option tables of parts, as the catalogue of plugins knows them.
+class PartTables {
+ public:
+  virtual ~PartTables() = default;
+  virtual std::vector<std::string> names(Kind kind) const = 0;
+  /// \throws std::exception  with a whole message if the part cannot be used
+  virtual std::vector<OptSpec> options(Kind kind, std::string_view name) const = 0;
+};
+
+/// A checked table, every key present: defaults are filled in.
+struct Section {
+  std::string name;              ///< of the section
+  std::string part;              ///< of the part named; empty: none
+  Settings framework, options;   ///< complete
+  std::vector<Section> nested;
+  std::string place;             ///< "FILE:LINE:COLUMN" of the table, for messages about it
+
+  /// The framework keys as a struct with options().
+  template <class C>
+  C as() const {
+    return make_options<C>(C::options(), framework);
+  }
+  const Section* find_nested(std::string_view key) const;
+};
+
+/// All that is wrong with an experiment, in the order of the files. what() is the whole text.
+class Refused : public std::runtime_error {
+ public:
+  explicit Refused(std::vector<std::string> messages);
+  const std::vector<std::string>& messages() const { return messages_; }
+
+ private:
+  std::vector<std::string> messages_;
+};
+
+class Experiment {
+ public:
+  /// Reads a file with its includes, then the overrides ("section.key=value"), and checks everything in one go.
+  /// \throws Refused
+  static Experiment read(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+                         const Schema& schema, const PartTables& parts);
+  /// The same for text that is no file (`name` stands for the file in messages).
+  static Experiment parse(std::string_view text, const std::string& name, const std::vector<std::string>& overrides,
+                          const Schema& schema, const PartTables& parts);
+
+  /// The section of that name, null where an optional one is absent.
+  const Section* find(std::string_view name) const;
+  const Section& at(std::string_view name) const;
+  /// The entries of an array section.
+  std::vector<const Section*> all(std::string_view name) const;
+
+  /// The resolved experiment: every key with its value; runnable as it stands.
+  /// \param origins  each line ends with a comment that says where its value is from
+  std::string to_toml(bool origins = false) const;
+
+ private:
+  std::vector<Section> sections_;
+  std::vector<std::pair<std::string, std::string>> origins_;  // dotted key, place
+};
+
+/// JSON schema (draft 4) of experiment files, for editors.
+std::string json_schema(const Schema& schema, const PartTables& parts);
+
+}  // namespace zstar::experiment
