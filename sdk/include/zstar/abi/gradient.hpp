@@ -30,6 +30,13 @@ class AdjointServices {
   ~AdjointServices() = default;
 };
 
+enum class JacobianAt : std::uint32_t { state, image };
+
+/// By query of a gradient method: it reads AdjointProblem::estimate, so the forward solver is kept until backward.
+struct UsesEstimate {
+  static constexpr std::string_view id = "zstar.gradient.uses-estimate/1";
+};
+
 /// Solves an adjoint problem: returns u, [B, D].
 using Adjoint = std::function<Tensor(const AdjointProblem&, AdjointServices&)>;
 
@@ -39,8 +46,9 @@ class GradientServices {
   /// f(z) on the autograd graph, counted.
   virtual State evaluate(const FixedPointMap& f, const State& z) = 0;
   /// y = f(z⋆) on the graph, with a node on y that replaces the cotangent v by u = adjoint(u = v + Jᵀu).
+  /// \param jacobian_at  J is taken at z⋆, or at its image f(z⋆)
   /// \par Sources  Bai, Kolter & Koltun, NeurIPS 2019, Theorem 1
-  virtual State implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint) = 0;
+  virtual State implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint, JacobianAt jacobian_at) = 0;
  protected:
   ~GradientServices() = default;
 };

@@ -78,12 +78,22 @@ class Driver {
   ~Driver() = default;
 };
 
+/// By query: a method that answers a non-finite f(z) by a shorter step instead of giving the sample up.
+class Backtracking {
+ public:
+  static constexpr std::string_view id = "zstar.solver.backtracking/1";
+  /// Non-finite evaluations in a row that the method will answer; 0: none.
+  virtual std::int64_t patience() const = 0;
+ protected:
+  ~Backtracking() = default;
+};
+
 /// Inner products and combinations of [B, D] tensors. Solvers use no other reduction over D, so that a state may be
 /// split over processes, and so that one fused pass over memory serves them all.
 class Products : public Object {
  public:
-  /// ⟨columns[j]_b, v_b⟩. \return [B, k], float64, on the device of v
-  virtual Tensor dots(const std::vector<Tensor>& columns, const Tensor& v) = 0;
+  /// ⟨a_i, b_j⟩ for each sample. \return [B, |a|, |b|], float64, on the CPU if the tensors are, else on their device
+  virtual Tensor dots(const std::vector<Tensor>& a, const std::vector<Tensor>& b) = 0;
   /// base + Σ_j c_bj columns[j]_b. \param coefficients  [B, k], float64 \return [B, D], the dtype of base
   virtual Tensor combine(const Tensor& base, const std::vector<Tensor>& columns, const Tensor& coefficients) = 0;
 };
