@@ -1,0 +1,115 @@
+#include "core/solve/monitor.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace zstar::solve {
+
+Monitor::Monitor(const Options& options, std::int64_t batch, std::int64_t width, double epsilon, std::int64_t patience)
+    : options_(options), patience_(patience),
+      scale_(options.measure == "rms" ? 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(width, 1))) : 1.0),
+      epsilon_(epsilon), tiny_(epsilon < 1e-12 ? std::numeric_limits<double>::min() : std::numeric_limits<float>::min()),
+      samples_(static_cast<std::size_t>(batch)), reasons_(static_cast<std::size_t>(batch), Reason::budget),
+      stopped_(static_cast<std::size_t>(batch), 0), running_count_(batch) {
+  trace_.batch = batch;
+}
+
+bool Monitor::within(double residual, double relative) const {
+  const double absolute = residual * scale_;
+  if (options_.stop == "relative") return relative <= options_.tolerance;
+  if (options_.stop == "absolute") return absolute <= options_.tolerance;
+  const bool a = absolute <= options_.absolute_tolerance.value_or(options_.tolerance), r = relative <= options_.tolerance;
+  return options_.stop == "any" ? a || r : a && r;
+}
+
+void Monitor::stop(std::size_t sample, Reason reason) {
+  reasons_[sample] = reason;
+  stopped_[sample] = 1;
+  --running_count_;
+  changed_ = true;
+}
+
+/// Notes a residual. \return whether it is the least so far
+bool Monitor::update(std::size_t sample, double residual, double relative) {
+  Sample& s = samples_[sample];
+  s.calls = calls_;
+  if (!std::isfinite(residual) || !std::isfinite(relative)) {
+    ++s.bad;
+    s.residual = s.relative = std::numeric_limits<double>::infinity();
+    return false;
+  }
+  s.bad = 0;
+  s.residual = residual;
+  s.relative = relative;
+  if (s.first == 0) s.first = residual;
+  if (s.hit == 0 && within(residual, relative)) s.hit = calls_;
+  if (!(residual < s.best)) return false;
+  if (residual < 0.95 * s.mark || s.best_call == 0) s.mark = residual, s.mark_call = calls_;
+  s.best = residual;
+  s.best_relative = relative;
+  s.best_call = calls_;
+  return true;
+}
+
+/// Decides whether and why a running sample stops now. \return whether it is within the tolerance
+bool Monitor::judge(std::size_t sample) {
+  const Sample& s = samples_[sample];
+  if (s.bad > 0) {
+    if (s.bad > patience_) stop(sample, Reason::nonfinite);
+    return false;
+  }
+  if (within(s.residual, s.relative)) {
+    if (options_.finished != "whole") stop(sample, Reason::converged);
+    return true;
+  }
+  const bool idle = calls_ - s.best_call >= 3;
+  if (s.residual > options_.divergence * s.first) stop(sample, Reason::diverged);
+  else if (idle && s.best_relative <= 4 * epsilon_) stop(sample, Reason::floor);
+  else if (options_.stall_window > 0 && calls_ - s.mark_call >= options_.stall_window) stop(sample, Reason::stalled);
+  return false;
+}
+
+void Monitor::evaluated(const double* norms, const std::vector<std::int64_t>* rows) {
+  const std::size_t n = rows ? rows->size() : samples_.size();
+  ++calls_;
+  changed_ = false;
+  all_improved_ = true;
+  improved_.assign(n, 0);
+  std::int64_t within_tolerance = 0;
+  for (std::size_t row = 0; row < n; ++row) {
+    const std::size_t sample = rows ? static_cast<std::size_t>((*rows)[row]) : row;
+    if (!stopped_[sample]) {
+      improved_[row] = update(sample, norms[row], relative(norms[row], norms[n + row]));
+      within_tolerance += judge(sample);
+    }
+    all_improved_ = all_improved_ && improved_[row];
+  }
+  if (options_.finished == "whole" && running_count_ > 0 && within_tolerance == running_count_)
+    for (std::size_t sample = 0; sample < samples_.size(); ++sample)
+      if (!stopped_[sample]) stop(sample, Reason::converged);
+  if (options_.trace)
+    for (const Sample& s : samples_) {
+      trace_.absolute.push_back(s.residual);
+      trace_.relative.push_back(s.relative);
+    }
+}
+
+Report Monitor::finish(bool last) {
+  Report report;
+  const auto nan = std::numeric_limits<double>::quiet_NaN();
+  for (const Sample& s : samples_) {
+    const bool any = s.best_call > 0;
+    report.residual.push_back(!any ? nan : last ? s.residual : s.best);
+    report.relative.push_back(!any ? nan : last ? s.relative : s.best_relative);
+    report.best.push_back(last ? s.calls : s.best_call);
+    report.evaluations.push_back(s.calls);
+    report.first_converged.push_back(s.hit);
+  }
+  report.reasons = std::move(reasons_);
+  report.calls = calls_;
+  report.tolerance = options_.tolerance;
+  report.trace = std::move(trace_);
+  return report;
+}
+
+}  // namespace zstar::solve
