@@ -19,6 +19,7 @@ struct Options {
   std::vector<std::int64_t> sample_at;
   std::string form = "indexing";
   std::string failed_samples = "keep";
+  std::string adjoint_scale = "cotangent";
 
   static auto options() {
     using O = Options;
@@ -31,7 +32,11 @@ struct Options {
                {"indexing", "sliced"}),
         choice("failed_samples", &O::failed_samples,
                "cotangent of samples whose adjoint solve failed: what was found, nothing, the one-step gradient, or an error",
-               {"keep", "zero", "one_step", "abort"})};
+               {"keep", "zero", "one_step", "abort"}),
+        choice("adjoint_scale", &O::adjoint_scale,
+               "residual of the adjoint solve relative to the cotangent, so that the scale of the loss plays no role, "
+               "or as it stands (none)",
+               {"cotangent", "none"})};
   }
 };
 
