@@ -76,10 +76,8 @@ class Call final : public GradientServices {
 
 void solve_indexing(Call& call, const FixedPointMap& f, const State& z0, const solve::Options& options,
                     const std::vector<std::int64_t>& marks, Equilibrium& result) {
-  const std::vector<std::int64_t> on_the_way(marks.begin(), marks.end() - 1);
-  solve::Outcome out = call.forward(f, z0, options, marks.back(), on_the_way);
-  for (std::size_t k = 0; k < on_the_way.size(); ++k) call.attach(f, out.samples[k], k, marks.size());
-  call.attach(f, out.z, marks.size() - 1, marks.size());
+  solve::Outcome out = call.forward(f, z0, options, marks.back(), marks);
+  for (std::size_t k = 0; k < marks.size(); ++k) call.attach(f, out.samples[k], k, marks.size());
   result.fixed_point = std::move(out.z);
 }
 

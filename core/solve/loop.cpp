@@ -146,14 +146,15 @@ class Loop {
 /// One solve by a method that chooses its own evaluations.
 class Driven final : public Evaluator {
  public:
-  Driven(Driver& driver, const RowMap& map, const Tensor& z0, double epsilon, Options& options,
+  Driven(Driver& driver, const RowMap& map, const Tensor& z0, double epsilon, const Options& options,
          const std::vector<std::int64_t>& sample_at)
       : driver_(driver), map_(map), z0_(z0), best_(z0),
         limits_{options.max_evaluations, options.tolerance, options.stop == "relative", sample_at},
-        monitor_(enforce(options), z0.size(0), z0.size(1), epsilon, /*patience=*/0), budget_(options.max_evaluations) {}
+        enforced_(driver.enforced(limits_)), monitor_(options, z0.size(0), z0.size(1), epsilon, /*patience=*/0) {}
 
   std::optional<Tensor> evaluate(const Tensor& z, Purpose purpose) override {
-    if (monitor_.calls() >= budget_ || monitor_.running_count() == 0) return std::nullopt;
+    if (monitor_.calls() >= enforced_.max_evaluations) return std::nullopt;
+    if (enforced_.stop_early && monitor_.running_count() == 0) return std::nullopt;
     Tensor fz = map_.f(z);
     const Tensor norms = measure(z.contiguous(), fz).cpu().contiguous();
     monitor_.evaluated(norms.data_ptr<double>(), nullptr);
@@ -169,7 +170,6 @@ class Driven final : public Evaluator {
     const bool own = z.defined() && !z.is_same(best_.z());
     PackedOutcome out{own ? z : best_.z(), monitor_.finish(/*last=*/false), std::move(samples_)};
     out.report.line_search_calls = line_search_calls_;
-    out.report.tolerance = limits_.tolerance;
     if (own) not_measured(out.report);
     if (out.z.is_alias_of(z0_)) out.z = out.z.clone();
     while (out.samples.size() < limits_.sample_at.size()) out.samples.push_back(out.z);
@@ -177,14 +177,6 @@ class Driven final : public Evaluator {
   }
 
  private:
-  /// The limits that the driver lets the framework enforce replace the options'.
-  const Options& enforce(Options& options) {
-    const Limits limits = driver_.enforced(limits_);
-    options.max_evaluations = limits.max_evaluations;
-    options.tolerance = limits.tolerance;
-    if (limits.tolerance < 0) options.stall_window = 0;
-    return options;
-  }
   /// A returned state that is none of those evaluated has no known residual.
   static void not_measured(Report& report) {
     std::fill(report.residual.begin(), report.residual.end(), std::numeric_limits<double>::quiet_NaN());
@@ -196,9 +188,9 @@ class Driven final : public Evaluator {
   const RowMap& map_;
   const Tensor& z0_;
   Best best_;
-  Limits limits_;
+  Limits limits_, enforced_;
   Monitor monitor_;
-  std::int64_t budget_, line_search_calls_ = 0;
+  std::int64_t line_search_calls_ = 0;
   std::vector<Tensor> samples_;
 };
 
@@ -212,9 +204,8 @@ PackedOutcome run(Solver& solver, const std::string& name, const RowMap& map, co
     out.z = z0.clone();
     out.samples.assign(sample_at.size(), out.z);
   } else if (Driver* driver = query<Driver>(solver)) {
-    Options own = options;
     solver.begin(z0.size(0), z0.size(1));
-    out = Driven(*driver, map, z0, epsilon, own, sample_at).run();
+    out = Driven(*driver, map, z0, epsilon, options, sample_at).run();
   } else {
     const Backtracking* backtracking = query<Backtracking>(solver);
     out = Loop(solver, map, z0, epsilon, options, sample_at, backtracking ? backtracking->patience() : 0).run();

@@ -4,3 +4,4 @@
 #include "zstar/nn.hpp"
 #include "zstar/options.hpp"
 #include "zstar/plugin.hpp"
+#include "zstar/small_systems.hpp"

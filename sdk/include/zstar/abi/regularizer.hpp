@@ -17,4 +17,14 @@ class Regularizer : public Object {
   virtual Tensor penalty(const Solved& solved, const at::Generator& generator) = 0;
 };
 
+/// By query: a penalty of random vectors that may also be given.
+class Probed {
+ public:
+  static constexpr std::string_view id = "zstar.regularizer.probed/1";
+  /// The penalty of these vectors, one state of the shape of z⋆ each.
+  virtual Tensor penalty(const Solved& solved, const std::vector<State>& probes) = 0;
+ protected:
+  ~Probed() = default;
+};
+
 }  // namespace zstar

@@ -50,6 +50,7 @@ struct Limits {
   double tolerance = 1e-3;
   bool relative = true;                  ///< the tolerance is on the relative residual
   std::vector<std::int64_t> sample_at;   ///< evaluations after which the state is sampled, rising
+  bool stop_early = true;                ///< the solve ends once every sample has stopped
 };
 
 enum class Purpose : std::uint8_t { step, line_search };
