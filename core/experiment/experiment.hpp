@@ -24,6 +24,8 @@ struct SectionSpec {
   std::string default_part;          ///< taken where `name` or the whole table is missing; empty: none
   std::vector<OptSpec> framework;    ///< keys of the framework, the same for every part
   std::vector<SectionSpec> nested;   ///< tables inside: `[gradient] solver = { … }`
+  /// Built-in choices of `name` that are no plugins, each with its options.
+  std::vector<std::pair<std::string, std::vector<OptSpec>>> variants = {};
 };
 using Schema = std::vector<SectionSpec>;
 

@@ -2,6 +2,7 @@
 /// \file Catalogue: the parts that plugins offer, found by their file tags and loaded when one is named.
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,7 +29,9 @@ class PluginError : public std::runtime_error {
 /// Where to look, and whom to trust.
 struct Discovery {
   std::vector<std::filesystem::path> folders;  ///< of `--plugins`, searched first
+  std::vector<std::filesystem::path> configured;  ///< of the user's configuration
   std::vector<std::filesystem::path> trusted;  ///< of `--trust-folder`
+  std::vector<std::string> allowed;            ///< SHA-256 digests that may be loaded; empty: any
   bool user_folders = true;                    ///< environment, configuration, executable, XDG
 };
 
@@ -79,6 +82,10 @@ class Catalogue {
   }
 
   std::vector<UsedPlugin> used() const;
+  /// Sentences about what loading changed in the process, "FILE: warning: …".
+  const std::vector<std::string>& warnings() const;
+  /// Loads a file by its index whatever its parts; for checks. \throws PluginError
+  void load_file(std::size_t file);
 
  private:
   Object* make(Kind kind, std::string_view name, const Settings& settings, Host& host);

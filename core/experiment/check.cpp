@@ -1,0 +1,269 @@
+#include "core/experiment/check.hpp"
+
+#include "core/experiment/spec_text.hpp"
+#include "zstar/nearest.hpp"
+
+namespace zstar::experiment {
+namespace {
+
+constexpr const char* kind_words[] = {"solver", "gradient", "norm", "regularizer", "model", "dataset"};
+const char* word(Kind kind) { return kind_words[static_cast<std::size_t>(kind)]; }
+
+const char* type_word(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::table: return "a table";
+    case toml::node_type::array: return "an array";
+    case toml::node_type::string: return "text";
+    case toml::node_type::integer: return "an integer";
+    case toml::node_type::floating_point: return "a real number";
+    case toml::node_type::boolean: return "true or false";
+    default: return "a date or time";
+  }
+}
+
+std::string known_list(const std::vector<OptSpec>& specs, const std::set<std::string>& known) {
+  std::string text;
+  std::set<std::string> left = known;
+  for (const OptSpec& s : specs) {
+    text += (text.empty() ? "" : ", ") + summary(s);
+    left.erase(s.name);
+  }
+  for (const std::string& k : left) text += (text.empty() ? "" : ", ") + k;
+  return text;
+}
+
+}  // namespace
+
+void Checker::wrong(const toml::node& node, const OptSpec& spec, std::string what) {
+  const std::string def = to_toml_value(spec.def);
+  diagnostics_.report({place_of(node), std::move(what), type_text(spec) + (def.empty() ? "" : ", default " + def), "",
+                       spec.doc.empty() ? "" : "'" + spec.name + "' is: " + spec.doc});
+}
+
+std::optional<Part> Checker::part(const OptSpec& spec, toml::node& node) {
+  toml::table* table = node.as_table();
+  const auto name = table ? (*table)["name"].value<std::string>() : std::nullopt;
+  if (!name) {
+    wrong(node, spec, "option '" + spec.name + "' names no " + word(spec.part_kind));
+    return std::nullopt;
+  }
+  SectionSpec own{spec.name, "", spec.part_kind};
+  const auto options = options_of(own, *name, place_of(*table->get("name")));
+  if (!options) return std::nullopt;
+  std::set<std::string> known{"name"};
+  Part result{*name, settings(*options, table, "", known)};
+  unknown_keys(*table, known, *options, std::string(word(spec.part_kind)) + " '" + *name + "'");
+  return result;
+}
+
+std::optional<OptValue> Checker::part_list(const OptSpec& spec, toml::node& node) {
+  std::vector<Part> parts;
+  bool good = true;
+  const auto add = [&](toml::node& entry) {
+    if (auto p = part(spec, entry)) parts.push_back(std::move(*p));
+    else good = false;
+  };
+  if (auto* array = node.as_array(); array && spec.type == OptType::parts)
+    for (auto& entry : *array) add(entry);
+  else add(node);
+  return good ? std::optional<OptValue>(std::move(parts)) : std::nullopt;
+}
+
+std::optional<OptValue> Checker::list(const OptSpec& spec, toml::node& node) {
+  std::vector<std::int64_t> integers;
+  std::vector<double> reals;
+  std::vector<std::string> texts;
+  const auto add = [&](toml::node& entry) {
+    if (spec.type == OptType::integers && entry.is_integer()) integers.push_back(entry.as_integer()->get());
+    else if (spec.type == OptType::reals && entry.is_number()) reals.push_back(*entry.value<double>());
+    else if (spec.type == OptType::texts && entry.is_string()) texts.push_back(entry.as_string()->get());
+    else return wrong(entry, spec, std::string("option '") + spec.name + "' holds " + type_word(entry)), false;
+    return true;
+  };
+  if (auto* array = node.as_array()) {
+    for (auto& entry : *array)
+      if (!add(entry)) return std::nullopt;
+  } else if (!add(node)) {
+    return std::nullopt;
+  }
+  if (spec.type == OptType::integers) return integers;
+  if (spec.type == OptType::reals) return reals;
+  return texts;
+}
+
+std::optional<OptValue> Checker::value(const OptSpec& spec, toml::node& node) {
+  std::optional<OptValue> result;
+  switch (spec.type) {
+    case OptType::boolean:
+      if (node.is_boolean()) result = node.as_boolean()->get();
+      break;
+    case OptType::integer:
+      if (node.is_integer()) result = node.as_integer()->get();
+      break;
+    case OptType::real:
+      if (node.is_number()) result = *node.value<double>();
+      break;
+    case OptType::text:
+      if (node.is_string()) result = node.as_string()->get();
+      break;
+    case OptType::integers:
+    case OptType::reals:
+    case OptType::texts:
+      result = list(spec, node);
+      if (!result) return std::nullopt;
+      break;
+    case OptType::part:
+    case OptType::parts: return part_list(spec, node);
+  }
+  if (!result) {
+    wrong(node, spec, "option '" + spec.name + "' is " + type_word(node));
+    return std::nullopt;
+  }
+  if (const std::string fault = range_fault(spec, *result); !fault.empty()) {
+    wrong(node, spec, "option '" + spec.name + "': " + fault);
+    return std::nullopt;
+  }
+  return result;
+}
+
+Settings Checker::settings(const std::vector<OptSpec>& specs, toml::table* table, const std::string& path, std::set<std::string>& known) {
+  Settings result;
+  for (const OptSpec& spec : specs) {
+    known.insert(spec.name);
+    toml::node* node = table ? table->get(spec.name) : nullptr;
+    std::optional<OptValue> given = node ? value(spec, *node) : std::nullopt;
+    if (!path.empty()) origins_.emplace_back(path + "." + spec.name, given ? place_of(*node).text() : "default");
+    result.push_back({spec.name, given ? std::move(*given) : spec.def});
+  }
+  return result;
+}
+
+void Checker::unknown_keys(const toml::table& table, const std::set<std::string>& known, const std::vector<OptSpec>& specs,
+                           const std::string& owner) {
+  for (const auto& [key, node] : table) {
+    const std::string name(key.str());
+    if (known.count(name)) continue;
+    const auto near = nearest(name, {known.begin(), known.end()});
+    Place place = place_of(key);
+    if (place.source.empty()) place = place_of(node);
+    diagnostics_.report({place, "unknown option '" + name + "' of " + owner, known_list(specs, known), quoted(near),
+                         near.empty() ? "remove the key" : "rename the key"});
+  }
+}
+
+std::string Checker::part_name(const SectionSpec& spec, toml::table* table, const Place& place) {
+  toml::node* node = table ? table->get("name") : nullptr;
+  if (node && node->is_string()) return node->as_string()->get();
+  if (node) diagnostics_.report({place_of(*node), std::string("'name' is ") + type_word(*node), "text", "", ""});
+  else if (spec.default_part.empty())
+    diagnostics_.report({place, "section '" + spec.name + "' names no " + (spec.kind ? word(*spec.kind) : "choice"), "name = \"…\"", "",
+                         "add the key 'name'"});
+  return spec.default_part;
+}
+
+std::optional<std::vector<OptSpec>> Checker::options_of(const SectionSpec& spec, const std::string& name, const Place& place) {
+  std::vector<std::string> names;
+  for (const auto& [variant, specs] : spec.variants) {
+    if (variant == name) return specs;
+    names.push_back(variant);
+  }
+  if (spec.kind) names = parts_.names(*spec.kind);
+  const std::size_t colon = name.find(':');
+  const std::string bare = colon == std::string::npos ? name : name.substr(colon + 1);
+  if (std::find(names.begin(), names.end(), bare) == names.end()) {
+    std::string reason;
+    if (spec.kind) try {
+        parts_.options(*spec.kind, name);  // a refused file says why
+      } catch (const std::exception& error) {
+        reason = error.what();
+      }
+    const bool refused = !reason.empty() && reason.find("unknown ") != 0;
+    const std::string what = spec.kind ? word(*spec.kind) : spec.name;
+    diagnostics_.report({place, refused ? what + " '" + name + "' cannot be used: " + reason : "unknown " + what + " '" + name + "'", quoted(names),
+                         quoted(nearest(bare, names)), spec.kind ? "'zstar plugins list' shows what was found" : ""});
+    return std::nullopt;
+  }
+  try {
+    return parts_.options(*spec.kind, name);
+  } catch (const std::exception& error) {
+    diagnostics_.report({place, std::string(word(*spec.kind)) + " '" + name + "' cannot be used: " + error.what(), "", "", ""});
+    return std::nullopt;
+  }
+}
+
+Section Checker::section(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place) {
+  Section result;
+  result.name = spec.name;
+  result.place = place.text();
+  std::set<std::string> known;
+  std::vector<OptSpec> listed = spec.framework;
+  bool complete = true;
+  if (spec.kind || !spec.variants.empty()) {
+    known.insert("name");
+    result.part = part_name(spec, table, place);
+    toml::node* node = table ? table->get("name") : nullptr;
+    origins_.emplace_back(path + ".name", node ? place_of(*node).text() : "default");
+    auto options = result.part.empty() ? std::nullopt : options_of(spec, result.part, node ? place_of(*node) : place);
+    complete = options.has_value();
+    if (options) {
+      for (const OptSpec& o : *options)
+        for (const OptSpec& f : spec.framework)
+          if (o.name == f.name)
+            diagnostics_.report({place, "option '" + o.name + "' of '" + result.part + "' is a key of the framework", "", "", "the plugin must rename it"});
+      result.options = settings(*options, table, path, known);
+      listed.insert(listed.begin(), options->begin(), options->end());
+    }
+  }
+  result.framework = settings(spec.framework, table, path, known);
+  for (const SectionSpec& inner : spec.nested) {
+    known.insert(inner.name);
+    toml::node* node = table ? table->get(inner.name) : nullptr;
+    toml::table* inside = node ? node->as_table() : nullptr;
+    if (node && !inside) diagnostics_.report({place_of(*node), "'" + inner.name + "' is " + type_word(*node), "a table", "", ""});
+    result.nested.push_back(section(inner, inside, path + "." + inner.name, inside ? place_of(*inside) : place));
+  }
+  if (table && complete)
+    unknown_keys(*table, known, listed, result.part.empty() ? "section '" + spec.name + "'" : (spec.kind ? word(*spec.kind) : spec.name) + (" '" + result.part + "'"));
+  return result;
+}
+
+std::vector<Section> Checker::check(toml::table& root, const Schema& schema) {
+  std::vector<Section> sections;
+  std::set<std::string> known;
+  for (const SectionSpec& spec : schema) {
+    known.insert(spec.name);
+    toml::node* node = root.get(spec.name);
+    if (!node && !spec.required && spec.default_part.empty() && (spec.kind || spec.array)) continue;  // an optional part
+    if (!node && spec.required) {
+      diagnostics_.report({{}, "section '" + spec.name + "' is missing: " + spec.doc, "[" + spec.name + "]", "", "add it"});
+      continue;
+    }
+    if (spec.array) {
+      auto* array = node->as_array();
+      if (!array || !array->is_homogeneous(toml::node_type::table)) {
+        diagnostics_.report({place_of(*node), "'" + spec.name + "' is " + type_word(*node), "an array of tables, [[" + spec.name + "]]", "", "write [[" + spec.name + "]]"});
+        continue;
+      }
+      for (std::size_t i = 0; i < array->size(); ++i)
+        sections.push_back(section(spec, array->get(i)->as_table(), spec.name + "." + std::to_string(i), place_of(*array->get(i))));
+      continue;
+    }
+    toml::table* table = node ? node->as_table() : nullptr;
+    if (node && !table) {
+      diagnostics_.report({place_of(*node), "'" + spec.name + "' is " + type_word(*node), "a table, [" + spec.name + "]", "", "write [" + spec.name + "]"});
+      continue;
+    }
+    sections.push_back(section(spec, table, spec.name, table ? place_of(*table) : Place{}));
+  }
+  for (const auto& [key, node] : root) {
+    const std::string name(key.str());
+    if (known.count(name)) continue;
+    const auto near = nearest(name, {known.begin(), known.end()});
+    Place place = place_of(key);
+    if (place.source.empty()) place = place_of(node);
+    diagnostics_.report({place, "unknown section '" + name + "'", quoted({known.begin(), known.end()}), quoted(near), near.empty() ? "remove it" : "rename it"});
+  }
+  return sections;
+}
+
+}  // namespace zstar::experiment

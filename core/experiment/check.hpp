@@ -1,0 +1,38 @@
+#pragma once
+/// \file Checking: a merged table against the schema and the option tables of the parts that it names.
+
+#include <set>
+
+#include "core/experiment/experiment.hpp"
+#include "core/experiment/merge.hpp"
+
+namespace zstar::experiment {
+
+using Origins = std::vector<std::pair<std::string, std::string>>;
+
+/// Turns tables into sections; everything that is wrong goes to the diagnostics.
+class Checker {
+ public:
+  Checker(const PartTables& parts, Diagnostics& diagnostics, Origins& origins)
+      : parts_(parts), diagnostics_(diagnostics), origins_(origins) {}
+
+  std::vector<Section> check(toml::table& root, const Schema& schema);
+
+ private:
+  Section section(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place);
+  std::string part_name(const SectionSpec& spec, toml::table* table, const Place& place);
+  std::optional<std::vector<OptSpec>> options_of(const SectionSpec& spec, const std::string& name, const Place& place);
+  Settings settings(const std::vector<OptSpec>& specs, toml::table* table, const std::string& path, std::set<std::string>& known);
+  std::optional<OptValue> value(const OptSpec& spec, toml::node& node);
+  std::optional<OptValue> list(const OptSpec& spec, toml::node& node);
+  std::optional<OptValue> part_list(const OptSpec& spec, toml::node& node);
+  std::optional<Part> part(const OptSpec& spec, toml::node& node);
+  void unknown_keys(const toml::table& table, const std::set<std::string>& known, const std::vector<OptSpec>& specs, const std::string& owner);
+  void wrong(const toml::node& node, const OptSpec& spec, std::string what);
+
+  const PartTables& parts_;
+  Diagnostics& diagnostics_;
+  Origins& origins_;
+};
+
+}  // namespace zstar::experiment

@@ -1,0 +1,128 @@
+#include "core/experiment/experiment.hpp"
+
+#include "core/experiment/check.hpp"
+#include "core/experiment/spec_text.hpp"
+
+namespace zstar::experiment {
+namespace {
+
+std::string joined(const std::vector<std::string>& messages) {
+  std::string text;
+  for (const std::string& m : messages) text += (text.empty() ? "" : "\n") + m;
+  return text;
+}
+
+std::vector<Section> finish(toml::table root, const std::string& source, const std::vector<std::string>& overrides, const Schema& schema,
+                            const PartTables& parts, Diagnostics& diagnostics, Origins& origins) {
+  if (diagnostics.empty()) {  // a file that cannot be read would only bring errors that are none
+    for (const std::string& o : overrides) apply_override(root, o, diagnostics);
+    auto sections = Checker(parts, diagnostics, origins).check(root, schema);
+    if (diagnostics.empty()) return sections;
+  }
+  auto messages = diagnostics.formatted();
+  for (std::string& m : messages)
+    if (m.compare(0, 8, ": error:") == 0) m = source + m;
+  throw Refused(std::move(messages));
+}
+
+}  // namespace
+
+Refused::Refused(std::vector<std::string> messages) : std::runtime_error(joined(messages)), messages_(std::move(messages)) {}
+
+const Section* Section::find_nested(std::string_view key) const {
+  for (const Section& s : nested)
+    if (s.name == key) return &s;
+  return nullptr;
+}
+
+Experiment Experiment::read(const std::filesystem::path& file, const std::vector<std::string>& overrides, const Schema& schema,
+                            const PartTables& parts) {
+  Experiment result;
+  Diagnostics diagnostics;
+  toml::table root = merge_file(file, diagnostics);
+  result.sections_ = finish(std::move(root), file.string(), overrides, schema, parts, diagnostics, result.origins_);
+  return result;
+}
+
+Experiment Experiment::parse(std::string_view text, const std::string& name, const std::vector<std::string>& overrides,
+                             const Schema& schema, const PartTables& parts) {
+  Experiment result;
+  Diagnostics diagnostics;
+  toml::table root = merge_text(text, name, diagnostics);
+  result.sections_ = finish(std::move(root), name, overrides, schema, parts, diagnostics, result.origins_);
+  return result;
+}
+
+const Section* Experiment::find(std::string_view name) const {
+  for (const Section& s : sections_)
+    if (s.name == name) return &s;
+  return nullptr;
+}
+
+const Section& Experiment::at(std::string_view name) const {
+  if (const Section* s = find(name)) return *s;
+  throw std::logic_error("the experiment has no section '" + std::string(name) + "'");
+}
+
+std::vector<const Section*> Experiment::all(std::string_view name) const {
+  std::vector<const Section*> found;
+  for (const Section& s : sections_)
+    if (s.name == name) found.push_back(&s);
+  return found;
+}
+
+namespace {
+
+class Writer {
+ public:
+  Writer(const Origins& origins, bool with_origins) : origins_(origins), with_origins_(with_origins) {}
+
+  void section(const Section& s, const std::string& header, const std::string& path) {
+    text_ += (text_.empty() ? "" : "\n") + header + "\n";
+    body(s, path);
+    for (const Section& inner : s.nested) section(inner, "[" + header_path(header) + "." + inner.name + "]", path + "." + inner.name);
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  static std::string header_path(const std::string& header) {
+    const std::size_t begin = header.find_first_not_of('['), end = header.find(']');
+    return header.substr(begin, end - begin);
+  }
+  void line(const std::string& key, const std::string& value, const std::string& path) {
+    if (value.empty()) return;  // unset
+    std::string row = key + " = " + value;
+    if (with_origins_)
+      for (const auto& [dotted, place] : origins_)
+        if (dotted == path + "." + key) row += std::string(row.size() < 36 ? 36 - row.size() : 1, ' ') + "# " + place;
+    text_ += row + "\n";
+  }
+  void body(const Section& s, const std::string& path) {
+    if (!s.part.empty()) line("name", to_toml_value(s.part), path);
+    for (const Settings* settings : {&s.framework, &s.options})
+      for (const Setting& o : *settings) line(o.name, to_toml_value(o.value), path);
+  }
+
+  const Origins& origins_;
+  bool with_origins_;
+  std::string text_;
+};
+
+}  // namespace
+
+std::string Experiment::to_toml(bool origins) const {
+  Writer writer(origins_, origins);
+  std::vector<std::pair<std::string, int>> counts;
+  for (const Section& s : sections_) {
+    int index = 0;
+    for (const Section& other : sections_) {
+      if (&other == &s) break;
+      index += other.name == s.name;
+    }
+    const bool array = s.name == "regularizers";
+    writer.section(s, array ? "[[" + s.name + "]]" : "[" + s.name + "]", array ? s.name + "." + std::to_string(index) : s.name);
+  }
+  return writer.text();
+}
+
+}  // namespace zstar::experiment

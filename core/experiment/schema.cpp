@@ -1,0 +1,74 @@
+/// \file JSON schema of experiment files, draft 4 (what TOML editors understand).
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "core/experiment/experiment.hpp"
+#include "core/experiment/spec_text.hpp"
+
+namespace zstar::experiment {
+namespace {
+
+using nlohmann::json;
+
+json of_value(const OptSpec& s) {
+  json j;
+  const auto number = [&](const char* type) {
+    j["type"] = type;
+    if (std::isfinite(s.low)) j["minimum"] = s.low;
+    if (std::isfinite(s.high)) j["maximum"] = s.high;
+    if (s.open_low) j["exclusiveMinimum"] = true;
+    if (s.open_high) j["exclusiveMaximum"] = true;
+  };
+  switch (s.type) {
+    case OptType::boolean: j["type"] = "boolean"; break;
+    case OptType::integer: number("integer"); break;
+    case OptType::real: number("number"); break;
+    case OptType::text: j["type"] = "string"; break;
+    case OptType::integers: j["type"] = {"array", "integer"}; break;
+    case OptType::reals: j["type"] = {"array", "number"}; break;
+    case OptType::texts: j["type"] = {"array", "string"}; break;
+    case OptType::part: j["type"] = "object"; break;
+    case OptType::parts: j["type"] = {"array", "object"}; break;
+  }
+  if (!s.choices.empty()) j["enum"] = s.choices;
+  j["description"] = summary(s) + ": " + s.doc;
+  return j;
+}
+
+json of_section(const SectionSpec& spec, const PartTables& parts) {
+  json properties = json::object();
+  std::vector<std::pair<std::string, std::vector<OptSpec>>> choices = spec.variants;
+  if (spec.kind)
+    for (const std::string& name : parts.names(*spec.kind)) choices.emplace_back(name, parts.options(*spec.kind, name));
+  for (const OptSpec& s : spec.framework) properties[s.name] = of_value(s);
+  for (const SectionSpec& inner : spec.nested) properties[inner.name] = of_section(inner, parts);
+  json table{{"type", "object"}, {"description", spec.doc}};
+  if (choices.empty()) {
+    table["properties"] = properties;
+    table["additionalProperties"] = false;
+    return table;
+  }
+  for (const auto& [name, specs] : choices) {
+    json own = properties;
+    own["name"] = {{"enum", {name}}};
+    for (const OptSpec& s : specs) own[s.name] = of_value(s);
+    table["oneOf"].push_back({{"properties", own}, {"additionalProperties", false}});
+  }
+  return table;
+}
+
+}  // namespace
+
+std::string json_schema(const Schema& schema, const PartTables& parts) {
+  json root{{"$schema", "http://json-schema.org/draft-04/schema#"}, {"title", "zstar experiment"}, {"type", "object"}, {"additionalProperties", false}};
+  root["properties"]["include"] = {{"type", {"array", "string"}}, {"description", "files read before this one; later wins"}};
+  for (const SectionSpec& spec : schema) {
+    const json section = of_section(spec, parts);
+    root["properties"][spec.name] = spec.array ? json{{"type", "array"}, {"items", section}} : section;
+    if (spec.required) root["required"].push_back(spec.name);
+  }
+  return root.dump(2);
+}
+
+}  // namespace zstar::experiment

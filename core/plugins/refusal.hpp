@@ -1,0 +1,31 @@
+#pragma once
+/// \file Refusals: why a plugin file or part cannot be used, as a code and sentences.
+
+#include <string>
+
+#include "core/plugins/catalogue.hpp"
+
+namespace zstar::plugins {
+
+/// What is wrong, what was expected, what to do. Parts that do not apply are empty.
+struct Refusal {
+  std::string code, what, expected, remedy;
+
+  /// "FILE: error: WHAT [CODE]" and the other sentences on lines of their own.
+  std::string message(const std::string& file) const {
+    std::string text = file + ": error: " + what + " [" + code + "]";
+    if (!expected.empty()) text += "\n  expected: " + expected;
+    if (!remedy.empty()) text += "\n  remedy: " + remedy;
+    return text;
+  }
+  PluginError error(const std::string& file) const { return {code, message(file)}; }
+};
+
+/// One row of the table of codes in docs/plugins.md.
+struct CodeText {
+  const char *code, *meaning;
+};
+/// All codes, rising.
+const std::vector<CodeText>& codes();
+
+}  // namespace zstar::plugins
