@@ -19,7 +19,7 @@ endif()
 find_package(Threads REQUIRED)
 
 add_library(zstar_flags INTERFACE)
-target_compile_options(zstar_flags INTERFACE -fPIC -Wall -Wextra -Wno-unused-parameter -Winvalid-pch
+target_compile_options(zstar_flags INTERFACE -fPIC -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Winvalid-pch
   $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique -fpch-preprocess>)
 if(ZSTAR_SANITIZE)
   target_compile_options(zstar_flags INTERFACE -fsanitize=${ZSTAR_SANITIZE} -fno-omit-frame-pointer)

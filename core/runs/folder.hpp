@@ -1,0 +1,23 @@
+#pragma once
+/// \file Run folders: one a run, never overwritten; files are written whole or not at all.
+
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+
+namespace zstar::runs {
+
+/// A file or folder that cannot be written or read: path, what happened, remedy.
+class RunError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Makes ROOT/NAME/TIME-HASH and points ROOT/NAME/latest to it. \param identity  text that the hash is made of
+std::filesystem::path make_run_folder(const std::filesystem::path& root, const std::string& name, const std::string& identity);
+
+/// Writes to a temporary name, flushes it to the disk, and renames. \throws RunError  the old file is then untouched
+void write_whole(const std::filesystem::path& file, const std::string& bytes);
+
+std::string read_whole(const std::filesystem::path& file);
+
+}  // namespace zstar::runs

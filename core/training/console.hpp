@@ -1,0 +1,25 @@
+#pragma once
+/// \file What a person sees of a run: one line that is rewritten on a terminal, plain lines elsewhere.
+
+#include <chrono>
+#include <ostream>
+#include <string>
+
+namespace zstar::training {
+
+class Console {
+ public:
+  Console(std::ostream& out, bool terminal) : out_(out), terminal_(terminal) {}
+
+  /// Where training stands; on a terminal only, at most ten times a second. \param share  done of all, 0 … 1
+  void progress(double share, const std::string& text);
+  /// A line that stays.
+  void line(const std::string& text);
+
+ private:
+  std::ostream& out_;
+  bool terminal_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now(), last_{};
+};
+
+}  // namespace zstar::training

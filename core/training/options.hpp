@@ -1,0 +1,123 @@
+#pragma once
+/// \file The framework's own tables of an experiment: experiment, train, eval, regularizers, optimizer, schedule.
+
+#include <string>
+
+#include "zstar/options.hpp"
+
+namespace zstar::training {
+
+struct ExperimentOptions {
+  std::string name = "experiment", device = "auto", dtype = "float32", runs = "runs";
+  std::int64_t seed = 1, threads = 0;
+
+  static auto options() {
+    using O = ExperimentOptions;
+    return std::tuple{
+        opt("name", &O::name, "of the folder that the runs go to"),
+        opt("seed", &O::seed, "of everything random", at_least(0)),
+        opt("device", &O::device, "auto, cpu, cuda or cuda:N"),
+        choice("dtype", &O::dtype, "of parameters and data", {"float32", "float64"}),
+        opt("threads", &O::threads, "of LibTorch; 0: as many as cores", at_least(0)),
+        opt("runs", &O::runs, "folder of all runs")};
+  }
+};
+
+struct TrainOptions {
+  std::int64_t epochs = 1, batch_size = 128, accumulate = 1, eval_every = 1, log_every = 0, checkpoint_every = 0, keep_last = 2,
+               prefetch = 4, patience = 0;
+  std::optional<std::int64_t> steps;
+  std::optional<double> clip_norm;
+  std::string clip = "global", on_divergence = "warn", correction = "exp";
+  double ema = 0.0, gamma = 0.8;
+
+  static auto options() {
+    using O = TrainOptions;
+    return std::tuple{
+        opt("epochs", &O::epochs, "passes over the training split", at_least(0)),
+        opt("steps", &O::steps, "optimiser steps at most; unset: as the epochs give", at_least(0)),
+        opt("batch_size", &O::batch_size, "samples of a batch", at_least(1)),
+        opt("accumulate", &O::accumulate, "batches whose gradients are added before a step", at_least(1)),
+        opt("clip_norm", &O::clip_norm, "gradients are scaled down to this 2-norm; unset: never", above(0.0)),
+        choice("clip", &O::clip, "the norm of all gradients together, or of each parameter's", {"global", "per_parameter"}),
+        opt("ema", &O::ema, "decay of the averaged weights that are evaluated; 0: none", from_below(0.0, 1.0)),
+        choice("correction", &O::correction,
+               "weights of the losses of n states: γ^(n−1−k), linear 1 − γ (n−k−1)/n, or const γ", {"exp", "linear", "const"}),
+        opt("gamma", &O::gamma, "γ of the correction", at_least(0.0)),
+        opt("eval_every", &O::eval_every, "epochs between evaluations; 0: at the end alone", at_least(0)),
+        opt("patience", &O::patience, "evaluations without a better metric after which training ends; 0: never", at_least(0)),
+        opt("log_every", &O::log_every, "steps between records; 0: one an epoch", at_least(0)),
+        opt("checkpoint_every", &O::checkpoint_every, "steps between checkpoints; 0: at evaluations", at_least(0)),
+        opt("keep_last", &O::keep_last, "checkpoints kept, besides the best", at_least(1)),
+        opt("prefetch", &O::prefetch, "batches loaded ahead by a thread; 0: none", at_least(0)),
+        choice("on_divergence", &O::on_divergence, "a loss that is not finite: stop, skip the step, or warn and skip it",
+               {"stop", "skip", "warn"})};
+  }
+};
+
+struct EvalOptions {
+  std::int64_t batch_size = 0;
+  static auto options() {
+    return std::tuple{opt("batch_size", &EvalOptions::batch_size, "samples of a batch; 0: as in training", at_least(0))};
+  }
+};
+
+struct RegularizerOptions {
+  double weight = 1.0;
+  std::int64_t every = 1;
+  static auto options() {
+    using O = RegularizerOptions;
+    return std::tuple{opt("weight", &O::weight, "of the penalty in the loss", at_least(0.0)),
+                      opt("every", &O::every, "steps from one penalty to the next", at_least(1))};
+  }
+};
+
+struct SgdOptions {
+  double lr = 0.1, momentum = 0.0, weight_decay = 0.0;
+  bool nesterov = false;
+  static auto options() {
+    using O = SgdOptions;
+    return std::tuple{opt("lr", &O::lr, "learning rate", at_least(0.0)), opt("momentum", &O::momentum, "μ", from_below(0.0, 1.0)),
+                      opt("weight_decay", &O::weight_decay, "added to the gradient, times the weight", at_least(0.0)),
+                      opt("nesterov", &O::nesterov, "Nesterov's form of the momentum")};
+  }
+};
+
+struct AdamOptions {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;
+  static auto options() {
+    using O = AdamOptions;
+    return std::tuple{opt("lr", &O::lr, "learning rate", at_least(0.0)), opt("beta1", &O::beta1, "β₁", from_below(0.0, 1.0)),
+                      opt("beta2", &O::beta2, "β₂", from_below(0.0, 1.0)), opt("eps", &O::eps, "ε", above(0.0)),
+                      opt("weight_decay", &O::weight_decay, "adam: added to the gradient; adamw: applied to the weight", at_least(0.0))};
+  }
+};
+
+struct RmspropOptions {
+  double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0.0, momentum = 0.0;
+  static auto options() {
+    using O = RmspropOptions;
+    return std::tuple{opt("lr", &O::lr, "learning rate", at_least(0.0)), opt("alpha", &O::alpha, "decay of the squares", from_below(0.0, 1.0)),
+                      opt("eps", &O::eps, "ε", above(0.0)), opt("weight_decay", &O::weight_decay, "added to the gradient", at_least(0.0)),
+                      opt("momentum", &O::momentum, "μ", from_below(0.0, 1.0))};
+  }
+};
+
+/// Options of all schedules; which apply depends on the name.
+struct ScheduleOptions {
+  std::int64_t warmup = 0, every = 30, total = 0;
+  double factor = 0.1, floor = 0.0, start = 0.04;
+  static auto warm() { return opt("warmup", &ScheduleOptions::warmup, "steps over which the rate rises linearly", at_least(0)); }
+  static auto span() { return opt("total", &ScheduleOptions::total, "steps of the whole course; 0: those of the run", at_least(0)); }
+  static auto lowest() { return opt("floor", &ScheduleOptions::floor, "learning rate at the end", at_least(0.0)); }
+  static auto step() {
+    return std::tuple{warm(), opt("every", &ScheduleOptions::every, "steps from one drop to the next", at_least(1)),
+                      opt("factor", &ScheduleOptions::factor, "of a drop", above(0.0))};
+  }
+  static auto one_cycle() {
+    return std::tuple{span(), lowest(), opt("warmup", &ScheduleOptions::warmup, "steps of the rise; 0: 30 % of all", at_least(0)),
+                      opt("start", &ScheduleOptions::start, "learning rate at first, as a share of the highest", within(0.0, 1.0))};
+  }
+};
+
+}  // namespace zstar::training

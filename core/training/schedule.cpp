@@ -1,0 +1,29 @@
+#include "core/training/schedule.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace zstar::training {
+namespace {
+
+double cosine(double from, double to, double share) {
+  return to + (from - to) * (1 + std::cos(M_PI * std::clamp(share, 0.0, 1.0))) / 2;
+}
+
+}  // namespace
+
+double learning_rate(const std::string& schedule, const ScheduleOptions& o, double lr, std::int64_t step, std::int64_t total) {
+  const std::int64_t whole = o.total > 0 ? o.total : total;
+  if (schedule == "one_cycle") {
+    const std::int64_t rise = o.warmup > 0 ? o.warmup : static_cast<std::int64_t>(0.3 * static_cast<double>(whole));
+    if (step < rise) return cosine(o.start * lr, lr, static_cast<double>(step) / static_cast<double>(rise));
+    return cosine(lr, o.floor, static_cast<double>(step - rise) / static_cast<double>(std::max<std::int64_t>(1, whole - rise)));
+  }
+  if (step < o.warmup) return lr * static_cast<double>(step + 1) / static_cast<double>(o.warmup);
+  const std::int64_t t = step - o.warmup;
+  if (schedule == "step") return lr * std::pow(o.factor, static_cast<double>(t / o.every));
+  if (schedule == "cosine") return cosine(lr, o.floor, static_cast<double>(t) / static_cast<double>(std::max<std::int64_t>(1, whole - o.warmup)));
+  return lr;
+}
+
+}  // namespace zstar::training

@@ -1,0 +1,166 @@
+#include "core/training/session.hpp"
+
+#include <set>
+
+#include <ATen/Parallel.h>
+
+#include "zstar/guard.hpp"
+
+namespace zstar::training {
+namespace {
+
+experiment::SectionSpec solver_section(const std::string& name, const std::string& doc, const std::string& part, const solve::Options& defaults) {
+  experiment::SectionSpec spec{name, doc, Kind::solver};
+  spec.default_part = part;
+  spec.framework = describe(solve::Options::options());
+  for (OptSpec& o : spec.framework) {
+    if (o.name == "tolerance") o.def = defaults.tolerance;
+    if (o.name == "max_evaluations") o.def = defaults.max_evaluations;
+  }
+  return spec;
+}
+
+}  // namespace
+
+experiment::Schema schema() {
+  using experiment::SectionSpec;
+  SectionSpec experiment{"experiment", "name, seed, device"};
+  experiment.framework = describe(ExperimentOptions::options());
+  SectionSpec dataset{"dataset", "what is learned from", Kind::dataset};
+  SectionSpec model{"model", "what learns", Kind::model};
+  dataset.required = model.required = true;
+  SectionSpec gradient{"gradient", "how equilibria are differentiated", Kind::gradient};
+  gradient.default_part = "implicit";
+  gradient.framework = describe(gradient::Options::options());
+  SectionSpec intermediate{"intermediate", "gradient method of the sampled states before the last", Kind::gradient};
+  intermediate.default_part = "phantom";
+  gradient.nested = {solver_section("solver", "of the adjoint equation", "fixed_point", {.tolerance = 1e-6, .max_evaluations = 60}), intermediate};
+  SectionSpec norm{"norm", "of the weights inside the map", Kind::norm};
+  SectionSpec regularizers{"regularizers", "penalties added to the loss", Kind::regularizer, /*array=*/true};
+  regularizers.framework = describe(RegularizerOptions::options());
+  SectionSpec optimizer{"optimizer", "of the parameters"};
+  optimizer.default_part = "adam";
+  optimizer.variants = {{"sgd", describe(SgdOptions::options())}, {"adam", describe(AdamOptions::options())},
+                        {"adamw", describe(AdamOptions::options())}, {"rmsprop", describe(RmspropOptions::options())}};
+  SectionSpec schedule{"schedule", "of the learning rate, step by step"};
+  schedule.default_part = "constant";
+  using S = ScheduleOptions;
+  schedule.variants = {{"constant", describe(std::tuple{S::warm()})}, {"step", describe(S::step())},
+                       {"cosine", describe(std::tuple{S::warm(), S::span(), S::lowest()})}, {"one_cycle", describe(S::one_cycle())}};
+  SectionSpec train{"train", "the training loop"}, eval{"eval", "evaluation"};
+  train.framework = describe(TrainOptions::options());
+  eval.framework = describe(EvalOptions::options());
+  return {experiment, dataset, model, solver_section("solver", "of the forward pass", "anderson", {.tolerance = 1e-4, .max_evaluations = 40}),
+          gradient, norm, regularizers, optimizer, schedule, train, eval};
+}
+
+/// What the parts of one session may ask for.
+class Session::PartHost final : public Host {
+ public:
+  PartHost(plugins::Catalogue& catalogue, std::ostream& warnings) : catalogue_(catalogue), warnings_(warnings) {}
+
+  Products& products() override { return solve::local_products(); }
+  std::unique_ptr<Solver> solver(const Part& part) override {
+    return catalogue_.create<Solver>(Kind::solver, part.name, part.settings, *this);
+  }
+  std::shared_ptr<EquilibriumLayer> layer() override { return needed(layer_, "a layer"); }
+  std::shared_ptr<Norm> norm() override { return norm_; }
+  const Description& data() override { return *needed(description_, "a data set"); }
+  void warn(std::string_view sentence) override {
+    if (said_.emplace(sentence).second) warnings_ << "zstar: warning: " << sentence << '\n';
+  }
+
+  void set(std::shared_ptr<EquilibriumLayer> layer) { layer_ = std::move(layer); }
+  void set(std::shared_ptr<Norm> norm) { norm_ = std::move(norm); }
+  void set(const Description& description) { description_ = std::make_shared<Description>(description); }
+
+ private:
+  template <class T>
+  const std::shared_ptr<T>& needed(const std::shared_ptr<T>& service, const char* what) const {
+    if (!service) throw std::logic_error(std::string("this kind of part has no use for ") + what);
+    return service;
+  }
+
+  plugins::Catalogue& catalogue_;
+  std::ostream& warnings_;
+  std::set<std::string, std::less<>> said_;
+  std::shared_ptr<EquilibriumLayer> layer_;
+  std::shared_ptr<Norm> norm_;
+  std::shared_ptr<Description> description_;
+};
+
+namespace {
+
+/// An option that a part refuses is an error of the experiment, at the place of the part's table.
+template <class F>
+auto at_place(const experiment::Section& section, const F& build) {
+  try {
+    return build();
+  } catch (const OptionError& error) {
+    throw experiment::Refused({section.place + ": error: " + section.name + (section.part.empty() ? "" : " '" + section.part + "'") +
+                               ", option '" + error.option() + "': " + error.what()});
+  }
+}
+
+torch::Device choose_device(const ExperimentOptions& o) {
+  if (o.device == "auto") return torch::hasCUDA() ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU);
+  const bool cuda = o.device.compare(0, 4, "cuda") == 0;
+  if (!cuda && o.device != "cpu")
+    throw experiment::Refused({"experiment.device: error: unknown device '" + o.device + "'\n  expected: auto, cpu, cuda or cuda:N"});
+  if (cuda && !torch::hasCUDA())
+    throw experiment::Refused({"experiment.device: error: '" + o.device + "' was asked for, this process has no CUDA device"
+                               "\n  remedy: use device = \"cpu\"; 'zstar doctor' says what is missing"});
+  try {
+    return cuda && o.device == "cuda" ? torch::Device(torch::kCUDA, 0) : torch::Device(o.device);
+  } catch (const c10::Error&) {
+    throw experiment::Refused({"experiment.device: error: unknown device '" + o.device + "'\n  expected: auto, cpu, cuda or cuda:N"});
+  }
+}
+
+}  // namespace
+
+Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, std::ostream& warnings)
+    : options(experiment.at("experiment").as<ExperimentOptions>()), device(choose_device(options)),
+      dtype(options.dtype == "float64" ? torch::kFloat64 : torch::kFloat32), host_(std::make_unique<PartHost>(catalogue, warnings)) {
+  torch::manual_seed(static_cast<std::uint64_t>(options.seed));
+  if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
+  const auto create = [&]<class T>(Kind kind, const experiment::Section& s) {
+    return at_place(s, [&] { return catalogue.create<T>(kind, s.part, s.options, *host_); });
+  };
+  dataset_ = create.operator()<Dataset>(Kind::dataset, experiment.at("dataset"));
+  host_->set(dataset_->describe());
+  if (const auto* norm = experiment.find("norm")) host_->set(std::shared_ptr<Norm>(create.operator()<Norm>(Kind::norm, *norm)));
+
+  const auto solver_choice = [&](const experiment::Section& s) {
+    at_place(s, [&] { return catalogue.create<Solver>(Kind::solver, s.part, s.options, *host_); });  // refuse early
+    return gradient::SolverChoice{s.part, [this, &catalogue, name = s.part, settings = s.options] {
+                                    return catalogue.create<Solver>(Kind::solver, name, settings, *host_);
+                                  }, s.as<solve::Options>()};
+  };
+  const experiment::Section& g = experiment.at("gradient");
+  gradient::LayerParts parts{solver_choice(experiment.at("solver")), solver_choice(*g.find_nested("solver")),
+                             create.operator()<GradientMethod>(Kind::gradient, g),
+                             create.operator()<GradientMethod>(Kind::gradient, *g.find_nested("intermediate")), g.as<gradient::Options>()};
+  layer_ = at_place(g, [&] { return std::make_shared<gradient::Layer>(std::move(parts)); });
+  host_->set(std::shared_ptr<EquilibriumLayer>(layer_));
+
+  model_ = create.operator()<Model>(Kind::model, experiment.at("model"));
+  model_->to(device, dtype);
+  for (const experiment::Section* s : experiment.all("regularizers"))
+    regularizers_.push_back({s->part, s->as<RegularizerOptions>(), create.operator()<Regularizer>(Kind::regularizer, *s)});
+}
+
+Session::~Session() {
+  regularizers_.clear();
+  model_.reset();
+  dataset_.reset();
+  layer_.reset();
+}
+
+Batch Session::to_device(Batch batch) const {
+  for (auto& [name, tensor] : batch.tensors)
+    tensor = tensor.is_floating_point() ? tensor.to(device, dtype) : tensor.to(device);
+  return batch;
+}
+
+}  // namespace zstar::training

@@ -1,0 +1,86 @@
+#pragma once
+/// \file Session: an experiment's parts, built; and what the program does with them.
+
+#include <filesystem>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "core/experiment/experiment.hpp"
+#include "core/gradient/layer.hpp"
+#include "core/plugins/catalogue.hpp"
+#include "core/training/options.hpp"
+#include "zstar/abi/host.hpp"
+#include "zstar/abi/model.hpp"
+#include "zstar/abi/regularizer.hpp"
+
+namespace zstar::training {
+
+/// The schema of experiment files.
+experiment::Schema schema();
+
+/// The option tables of a catalogue, for checking experiments.
+class CatalogueTables final : public experiment::PartTables {
+ public:
+  explicit CatalogueTables(plugins::Catalogue& catalogue) : catalogue_(catalogue) {}
+  std::vector<std::string> names(Kind kind) const override { return catalogue_.names(kind); }
+  std::vector<OptSpec> options(Kind kind, std::string_view name) const override { return catalogue_.options(kind, name); }
+
+ private:
+  plugins::Catalogue& catalogue_;
+};
+
+struct WeightedRegularizer {
+  std::string name;
+  RegularizerOptions options;
+  std::unique_ptr<Regularizer> part;
+};
+
+/// Everything that an experiment names, built. Parts die before the host that they were given.
+class Session {
+ public:
+  /// Seeds, chooses the device, builds data set, layer, norm, model and regularizers.
+  /// \throws experiment::Refused  for options that a part refuses, at the place of its table
+  Session(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, std::ostream& warnings);
+  ~Session();
+
+  const ExperimentOptions options;
+  torch::Device device = torch::kCPU;
+  torch::ScalarType dtype = torch::kFloat32;
+
+  Dataset& dataset() { return *dataset_; }
+  Model& model() { return *model_; }
+  gradient::Layer& layer() { return *layer_; }
+  std::vector<WeightedRegularizer>& regularizers() { return regularizers_; }
+
+  /// A batch on the device of the session, floating tensors in its dtype.
+  Batch to_device(Batch batch) const;
+
+ private:
+  class PartHost;
+  std::unique_ptr<PartHost> host_;
+  std::shared_ptr<gradient::Layer> layer_;
+  std::unique_ptr<Dataset> dataset_;
+  std::shared_ptr<Model> model_;
+  std::vector<WeightedRegularizer> regularizers_;
+};
+
+/// How a run ended; values are the program's exit codes.
+enum class RunEnd : int { done = 0, failed = 1, interrupted = 130, terminated = 143 };
+
+struct RunRequest {
+  std::filesystem::path resume;  ///< run folder to go on with; empty: a new run
+  std::int64_t most_steps = -1;  ///< for a smoke run; negative: as the experiment says
+  bool terminal = false;         ///< one line that is rewritten, instead of plain lines
+  std::string identity;          ///< command line, for the record
+};
+
+/// Trains; everything goes to a run folder. Text for people goes to `out`.
+RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const RunRequest& request, std::ostream& out);
+
+/// Metrics of a checkpoint on all splits. \param from  a checkpoint or a run folder
+std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experiment::Experiment& experiment, plugins::Catalogue& catalogue,
+                                                                  const std::filesystem::path& from, std::ostream& warnings);
+
+}  // namespace zstar::training

@@ -1,0 +1,67 @@
+#pragma once
+/// \file Trainer: the loop over epochs and batches, and everything it must be able to go on with.
+
+#include <map>
+#include <optional>
+
+#include "core/runs/metrics.hpp"
+#include "core/training/console.hpp"
+#include "core/training/optimiser.hpp"
+#include "core/training/session.hpp"
+#include "core/training/signals.hpp"
+#include "core/training/solve_statistics.hpp"
+
+namespace zstar::training {
+
+/// Weights w(n, k) of the losses of n states: exp γ^(n−1−k), linear 1 − γ (n−k−1)/n, const γ.
+double correction_weight(const std::string& kind, double gamma, std::int64_t n, std::int64_t k);
+
+/// Metrics and mean loss of a split, in evaluation mode without gradient.
+std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t batch_size);
+
+class Trainer {
+ public:
+  Trainer(const experiment::Experiment& experiment, Session& session, std::filesystem::path run, Console& console);
+
+  /// Goes on from the newest checkpoint of the run that can be read. \return whether there was one
+  bool resume();
+  /// \param most_steps  stop after so many; negative: as the experiment says
+  RunEnd run(std::int64_t most_steps);
+
+ private:
+  struct Clock {
+    double data = 0, forward = 0, backward = 0;
+  };
+  bool epoch();
+  void step(const Batch& batch);
+  Tensor total_loss(const Batch& batch, const std::vector<Tensor>& outputs);
+  bool apply();
+  void record_training();
+  void evaluate();
+  void checkpoint(bool best);
+  void restore(const runs::Checkpoint& checkpoint);
+  bool finished() const;
+  void progress();
+
+  const experiment::Experiment& experiment_;
+  Session& session_;
+  const std::filesystem::path run_;
+  Console& console_;
+  const TrainOptions train_;
+  const EvalOptions eval_;
+  std::int64_t batches_per_epoch_, total_steps_;
+  Optimiser optimiser_;
+  runs::MetricsFile metrics_;
+  SignalWatch signals_;
+  std::vector<Solved> solves_;
+  SolveStatistics statistics_;
+  Clock clock_;
+  at::Generator generator_;
+
+  std::int64_t step_ = 0, epoch_ = 0, batch_ = 0, pending_ = 0, evaluations_without_gain_ = 0, skipped_ = 0;
+  std::optional<double> best_;
+  double loss_sum_ = 0, last_loss_ = 0;
+  std::int64_t loss_count_ = 0, samples_ = 0;
+};
+
+}  // namespace zstar::training

@@ -1,0 +1,13 @@
+#pragma once
+/// \file A model's parameters and buffers in a checkpoint, by name.
+
+#include "core/runs/checkpoint.hpp"
+#include "zstar/abi/model.hpp"
+
+namespace zstar::training {
+
+void save_weights(const Model& model, runs::Checkpoint& checkpoint);
+/// \throws std::runtime_error  naming what is missing, unexpected or of another shape
+void load_weights(Model& model, const runs::Checkpoint& checkpoint);
+
+}  // namespace zstar::training
