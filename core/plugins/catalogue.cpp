@@ -42,8 +42,8 @@ struct Catalogue::Impl {
 
   void scan(const fs::path& folder);
   void add(const fs::path& path, const fs::path& folder);
-  bool trusted(const fs::path& folder) const {
-    return std::find(discovery.trusted.begin(), discovery.trusted.end(), folder) != discovery.trusted.end();
+  bool trusted(const fs::path& file, const fs::path& folder) const {
+    return std::find(discovery.files.begin(), discovery.files.end(), file) != discovery.files.end() || std::find(discovery.trusted.begin(), discovery.trusted.end(), folder) != discovery.trusted.end();
   }
   void refuse(FileEntry& entry, const Refusal& refusal) {
     entry.refused_code = refusal.code;
@@ -88,7 +88,7 @@ void Catalogue::Impl::add(const fs::path& path, const fs::path& folder) {
     entry.doc = value_of(tag.ident, "doc");
     entry.tag = tag.ident;
     if (auto refusal = incompatibility(tag, own_lines(), mapped)) refuse(entry, *refusal);
-    else if (!trusted(folder))
+    else if (!trusted(path, folder))
       for (const fs::path& place : {folder, path})
         if (auto refusal = distrust(place)) refuse(entry, *refusal);
   }
@@ -144,6 +144,7 @@ const Factory& Catalogue::Impl::factory(const PartEntry& part) {
 }
 
 Catalogue::Catalogue(const Discovery& discovery) : impl_(std::make_unique<Impl>(discovery)) {
+  for (const fs::path& file : discovery.files) impl_->add(file, file.parent_path());
   for (const fs::path& folder : search_folders(discovery)) impl_->scan(folder);
 }
 Catalogue::~Catalogue() = default;

@@ -32,6 +32,7 @@ struct Discovery {
   std::vector<std::filesystem::path> configured;  ///< of the user's configuration
   std::vector<std::filesystem::path> trusted;  ///< of `--trust-folder`
   std::vector<std::string> allowed;            ///< SHA-256 digests that may be loaded; empty: any
+  std::vector<std::filesystem::path> files;    ///< looked at before all folders, trusted; for checks
   bool user_folders = true;                    ///< environment, configuration, executable, XDG
 };
 

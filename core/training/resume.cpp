@@ -15,7 +15,7 @@ void Trainer::checkpoint(bool best) {
   save_weights(session_.model(), c);
   optimiser_.save(c);
   c.tensors["random/cpu"] = at::detail::getDefaultCPUGenerator().get_state();
-  if (session_.device.is_cuda()) c.tensors["random/cuda"] = at::globalContext().defaultGenerator(session_.device).get_state();
+  if (session_.device.is_cuda()) c.tensors["random/cuda"] = generator_.get_state();
   nlohmann::json state{{"step", step_}, {"epoch", epoch_}, {"batch", batch_}, {"without_gain", evaluations_without_gain_}, {"skipped", skipped_}};
   if (best_) state["best"] = *best_;
   c.state = state.dump();
@@ -48,9 +48,9 @@ bool Trainer::resume() {
 void Trainer::restore(const runs::Checkpoint& c) {
   load_weights(session_.model(), c);
   optimiser_.load(c);
-  at::detail::getDefaultCPUGenerator().set_state(c.tensors.at("random/cpu"));
-  if (session_.device.is_cuda() && c.tensors.count("random/cuda"))
-    at::globalContext().defaultGenerator(session_.device).set_state(c.tensors.at("random/cuda"));
+  at::Generator cpu = at::detail::getDefaultCPUGenerator();
+  cpu.set_state(c.tensors.at("random/cpu"));
+  if (session_.device.is_cuda() && c.tensors.count("random/cuda")) generator_.set_state(c.tensors.at("random/cuda"));
   const auto state = nlohmann::json::parse(c.state);
   step_ = state.at("step"), epoch_ = state.at("epoch"), batch_ = state.at("batch");
   evaluations_without_gain_ = state.at("without_gain"), skipped_ = state.at("skipped");

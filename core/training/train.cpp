@@ -1,4 +1,5 @@
 /// \file Runs: a folder, its record, training, and the summary at the end; evaluation of a checkpoint.
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 

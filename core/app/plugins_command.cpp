@@ -1,0 +1,111 @@
+/// \file zstar plugins list, show, check.
+#include <algorithm>
+#include <iostream>
+
+#include <nlohmann/json.hpp>
+
+#include "core/app/command.hpp"
+#include "core/experiment/spec_text.hpp"
+
+namespace zstar::app {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+int list(const Arguments& arguments) {
+  plugins::Catalogue catalogue(discovery(arguments));
+  ordered_json json = ordered_json::array();
+  for (const auto& file : catalogue.files()) {
+    ordered_json entry{{"file", file.path.string()}, {"id", file.id}, {"version", file.version}, {"doc", file.doc}, {"parts", ordered_json::array()}};
+    if (!file.refused.empty()) entry["refused"] = file.refused, entry["code"] = file.refused_code;
+    if (!file.shadowed_by.empty()) entry["shadowed_by"] = file.shadowed_by;
+    for (const auto& part : catalogue.parts())
+      if (&catalogue.files()[part.file] == &file) entry["parts"].push_back({{"kind", plugins::to_string(part.kind)}, {"name", part.name}, {"doc", part.doc}});
+    json.push_back(std::move(entry));
+  }
+  if (arguments.has("json")) {
+    std::cout << json.dump(2) << '\n';
+    return done;
+  }
+  for (const auto& entry : json) {
+    for (const auto& part : entry["parts"])
+      if (!entry.contains("refused") && !entry.contains("shadowed_by")) {
+        const std::string kind = part["kind"], name = part["name"], doc = part["doc"];
+        std::cout << kind << std::string(kind.size() < 12 ? 12 - kind.size() : 1, ' ') << name
+                  << std::string(name.size() < 24 ? 24 - name.size() : 1, ' ') << doc << '\n';
+      }
+    if (entry.contains("refused")) std::cerr << entry["refused"].get<std::string>() << '\n';
+    if (entry.contains("shadowed_by"))
+      std::cerr << entry["file"].get<std::string>() << ": shadowed by " << entry["shadowed_by"].get<std::string>() << ", which has the same id\n";
+  }
+  return done;
+}
+
+ordered_json options_json(const std::vector<OptSpec>& specs) {
+  ordered_json json = ordered_json::array();
+  for (const OptSpec& s : specs)
+    json.push_back({{"name", s.name}, {"type", experiment::type_text(s)}, {"default", experiment::to_toml_value(s.def)}, {"unit", s.unit}, {"doc", s.doc}});
+  return json;
+}
+
+int show(const Arguments& arguments, const std::string& name) {
+  plugins::Catalogue catalogue(discovery(arguments));
+  const std::string bare = name.substr(name.find(':') == std::string::npos ? 0 : name.find(':') + 1);
+  ordered_json json = ordered_json::array();
+  for (const auto& part : catalogue.parts()) {
+    if (part.name != bare) continue;
+    const auto& specs = catalogue.options(part.kind, name);
+    json.push_back({{"kind", plugins::to_string(part.kind)}, {"name", part.name}, {"doc", part.doc}, {"options", options_json(specs)}});
+  }
+  if (json.empty()) catalogue.doc(Kind::solver, name);  // says what is there
+  if (arguments.has("json")) {
+    std::cout << json.dump(2) << '\n';
+    return done;
+  }
+  for (const auto& part : json) {
+    std::cout << part["kind"].get<std::string>() << ' ' << part["name"].get<std::string>() << ": " << part["doc"].get<std::string>() << '\n';
+    for (const auto& o : part["options"])
+      std::cout << "  " << o["name"].get<std::string>() << "  (" << o["type"].get<std::string>()
+                << (o["default"] == "" ? ", unset by default" : ", default " + o["default"].get<std::string>()) << ")\n      " << o["doc"].get<std::string>() << '\n';
+  }
+  return done;
+}
+
+/// Reads the tag, loads the file, enters it, checks its tables.
+int check(const Arguments& arguments, const fs::path& file) {
+  plugins::Discovery alone = discovery(arguments);
+  alone.user_folders = false;
+  alone.folders.clear();
+  alone.files = {file};
+  plugins::Catalogue catalogue(alone);
+  catalogue.load_file(0);
+  const auto& entry = catalogue.files().front();
+  std::cout << file.string() << ": good: " << entry.id << ' ' << entry.version << '\n';
+  for (const auto& part : catalogue.parts()) std::cout << "  " << plugins::to_string(part.kind) << ' ' << part.name << ": " << part.doc << '\n';
+  for (const std::string& warning : catalogue.warnings()) std::cerr << warning << '\n';
+  return done;
+}
+
+int run(const Arguments& arguments) {
+  const auto words = arguments.list("what");
+  if (words.size() == 1 && words[0] == "list") return list(arguments);
+  if (words.size() == 2 && words[0] == "show") return show(arguments, words[1]);
+  if (words.size() == 2 && words[0] == "check") return check(arguments, words[1]);
+  throw po::error("plugins takes list, show NAME, or check FILE");
+}
+
+}  // namespace
+
+Command plugins_command() {
+  po::options_description options("options");
+  options.add_options()("what", po::value<std::vector<std::string>>(), "list, show NAME, check FILE")("json", "for machines");
+  add_plugin_options(options);
+  return {"plugins", "plugins list | show NAME | check FILE", "what was found, a part's options, whether a file is good",
+          "list: all parts, and the files that were refused with the reason.\n"
+          "show: every option of a part with type, range, default and meaning.\n"
+          "check: reads the tag of a file, loads it and checks its tables; exit status 3 if it is refused.",
+          {"what"}, std::move(options), run};
+}
+
+}  // namespace zstar::app

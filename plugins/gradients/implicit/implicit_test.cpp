@@ -1,0 +1,106 @@
+#include <gtest/gtest.h>
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include "tests/support/parts.hpp"
+
+namespace {
+
+using namespace zstar;
+using namespace zstar::test;
+
+const solve::Options tight{.tolerance = 1e-13, .max_evaluations = 300};
+
+TEST(Implicit, AgreesWithUnrollingInEveryCapturedTensor) {
+  const TanhMap f;
+  const Tensor z0 = torch::zeros({3, 6}, torch::kFloat64), v = randn({3, 6}, 5);
+  auto deq = layer("implicit", tight, tight);
+
+  const Equilibrium e = deq.solve(f.map(), State(z0));
+  const auto got = torch::autograd::grad({(v * e.z()[0]).sum()}, f.captured());
+
+  const auto want = unrolled_gradients(f.map(), z0, v, f.captured(), 300);
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(relative_error(got[i], want[i]), 1e-10) << i;  // both solved to 1e-13
+  ASSERT_EQ(e.backward->size(), 1u);
+  EXPECT_EQ(e.backward->front().reasons[0], Reason::converged);
+}
+
+TEST(Implicit, E30GradientDoesNotDependOnTheScaleOfTheLoss) {
+  const TanhMap f;
+  const Tensor z0 = torch::zeros({3, 6}, torch::kFloat64), v = randn({3, 6}, 5);
+  for (const char* solver : {"fixed_point", "anderson", "broyden"}) {
+    auto deq = layer("implicit", tight, {.tolerance = 1e-6, .max_evaluations = 100}, "anderson", solver);
+    std::vector<double> errors;
+    for (const double scale : {1.0, 1e-4, 1e-8, 1e-12}) {
+      const auto got = torch::autograd::grad({(v * deq.solve(f.map(), State(z0)).z()[0]).sum() * scale}, {f.w});
+      errors.push_back(relative_error(got[0] / scale, unrolled_gradients(f.map(), z0, v, {f.w}, 300)[0]));
+    }
+    for (const double e : errors) EXPECT_NEAR(e, errors[0], 0.1 * errors[0] + 1e-12) << solver;
+    EXPECT_LT(errors[0], 1e-4) << solver;
+  }
+}
+
+TEST(Implicit, E31AFailedAdjointIsReportedAndBroydenSolvesIt) {
+  const double r = 1.5;
+  const AffineMap f{torch::tensor({{0.0, -r}, {r, 0.0}}, torch::kFloat64), randn({1, 2}, 3).requires_grad_()};
+  const Tensor v = randn({1, 2}, 4);
+  const auto error_with = [&](const char* solver) {
+    auto deq = layer("implicit", tight, {.tolerance = 1e-10, .max_evaluations = 40}, "broyden", solver);
+    const Equilibrium e = deq.solve(f.map(), State(torch::zeros({1, 2}, torch::kFloat64)));
+    const Tensor got = torch::autograd::grad({(v * e.z()[0]).sum()}, {f.b})[0];
+    const Tensor want = torch::linalg_solve(torch::eye(2, torch::kFloat64) - f.a.t(), v.squeeze(0)).unsqueeze(0);
+    return std::pair(relative_error(got, want), e.backward->front().reasons[0]);
+  };
+
+  EXPECT_NE(error_with("fixed_point").second, Reason::converged);
+  EXPECT_EQ(error_with("broyden").second, Reason::converged);
+  EXPECT_LT(error_with("broyden").first, 1e-8);
+}
+
+TEST(Implicit, E32EveryBackwardOfOneGraphGivesTheSameGradient) {
+  const TanhMap f;
+  auto deq = layer("implicit", tight, tight);
+  const Tensor loss = deq.solve(f.map(), State(torch::zeros({3, 6}, torch::kFloat64))).z()[0].square().sum();
+
+  const Tensor first = torch::autograd::grad({loss}, {f.w}, {}, /*retain_graph=*/true)[0];
+  const Tensor second = torch::autograd::grad({loss}, {f.w}, {}, /*retain_graph=*/true)[0];
+
+  EXPECT_TRUE(first.equal(second));
+}
+
+TEST(Implicit, E33OneLayerMayBeCalledTwiceBeforeBackward) {
+  const TanhMap f;
+  auto deq = layer("implicit", tight, tight);
+  const State z0(torch::zeros({3, 6}, torch::kFloat64));
+  const auto gradient = [&](int first, int second) {
+    Tensor loss = torch::zeros({}, torch::kFloat64);
+    if (first) loss = loss + deq.solve(f.map(), z0).z()[0].square().sum();
+    if (second) loss = loss + deq.solve(f.map(), z0).z()[0].pow(3).sum();
+    return torch::autograd::grad({loss}, {f.w})[0];
+  };
+
+  EXPECT_LT(relative_error(gradient(1, 1), gradient(1, 0) + gradient(0, 1)), 1e-12);
+}
+
+TEST(Implicit, E34SolvesWithoutGradientInTrainingMode) {
+  const torch::NoGradGuard no_grad;
+  auto deq = layer("implicit", tight, tight);
+  EXPECT_FALSE(deq.solve(TanhMap().map(), State(torch::zeros({3, 6}, torch::kFloat64))).z()[0].requires_grad());
+}
+
+TEST(Implicit, E35RefusesASecondDerivativeWithASentence) {
+  const TanhMap f;
+  auto deq = layer("implicit", tight, tight);
+  const Tensor loss = deq.solve(f.map(), State(torch::zeros({3, 6}, torch::kFloat64))).z()[0].square().sum();
+  EXPECT_THROW(torch::autograd::grad({loss}, {f.w}, {}, true, /*create_graph=*/true), std::exception);
+}
+
+TEST(Implicit, EvaluationModeCarriesGradientsWhenAsked) {  // E28
+  const TanhMap f;
+  auto deq = layer("implicit", tight, tight);
+  const State z0(torch::zeros({3, 6}, torch::kFloat64));
+  EXPECT_FALSE(deq.solve(f.map(), z0, {.training = false}).z()[0].requires_grad());
+  EXPECT_TRUE(deq.solve(f.map(), z0, {.training = false, .gradient = true}).z()[0].requires_grad());
+}
+
+}  // namespace
