@@ -3,19 +3,12 @@
 #include <stdexcept>
 
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/function.h>
 
 namespace zstar::gradient {
 namespace {
 
-using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// Carries a call through the context of a node.
-struct Capsule : torch::CustomClassHolder {
-  explicit Capsule(std::shared_ptr<ImplicitCall> c) : call(std::move(c)) {}
-  std::shared_ptr<ImplicitCall> call;
-};
 
 /// f once more, on a graph of its own that lives as long as the solve: u ↦ Jᵀu.
 class Linearisation {
@@ -51,43 +44,48 @@ class Linearisation {
   State z_, y_;
 };
 
-class ImplicitNode : public torch::autograd::Function<ImplicitNode> {
+class ImplicitNode final : public torch::autograd::Node {
  public:
-  static variable_list forward(AutogradContext* ctx, const c10::intrusive_ptr<Capsule>& capsule, variable_list y) {
-    ctx->saved_data["call"] = c10::IValue::make_capsule(capsule);
-    ctx->set_materialize_grads(true);
-    for (Tensor& t : y) t = t.view_as(t);
-    return y;
-  }
+  ImplicitNode(std::shared_ptr<ImplicitCall> call, torch::autograd::edge_list edges)
+      : torch::autograd::Node(std::move(edges)), call_(std::move(call)) {}
 
-  static variable_list backward(AutogradContext* ctx, variable_list cotangents) {
-    if (c10::GradMode::is_enabled())
+  variable_list apply(variable_list&& cotangents) override {
+    if (torch::GradMode::is_enabled())
       throw std::runtime_error(
           "the implicit gradient was asked for a second derivative (create_graph), which this node cannot give; "
-          "use gradient = phantom or unrolled for losses that contain derivatives");
-    const auto capsule = c10::static_intrusive_pointer_cast<Capsule>(ctx->saved_data["call"].toCapsule());
-    const ImplicitCall& call = *capsule->call;
-    const Linearisation linear(call);
+          "use gradient = phantom for losses that contain derivatives");
+    const Linearisation linear(*call_);
+    for (std::size_t i = 0; i < cotangents.size(); ++i)
+      if (!cotangents[i].defined()) cotangents[i] = torch::zeros_like(call_->at[i]);
     AdjointProblem problem;
-    problem.cotangent = linear.packing().pack(State(std::move(cotangents), call.at.axes()));
+    problem.cotangent = linear.packing().pack(State(std::move(cotangents), call_->at.axes()));
     problem.vjp = [&linear](const Tensor& u) { return linear.vjp(u); };
-    problem.samples_independent = call.f.samples_independent();
-    if (call.forward) problem.estimate = query<InverseJacobian>(*call.forward);
-    const State u = linear.packing().unpack(call.adjoint(problem));
-    variable_list grads{Tensor()};  // of the capsule
-    for (const Tensor& t : u) grads.push_back(t);
-    return grads;
+    problem.samples_independent = call_->f.samples_independent();
+    if (call_->forward) problem.estimate = query<InverseJacobian>(*call_->forward);
+    return linear.packing().unpack(call_->adjoint(problem)).tensors();
   }
+
+ private:
+  std::shared_ptr<ImplicitCall> call_;
 };
 
 }  // namespace
 
 State attach_implicit(const State& y, std::shared_ptr<ImplicitCall> call) {
-  std::vector<Tensor> tensors = y.tensors();
+  torch::autograd::edge_list edges;
   bool any = false;
-  for (const Tensor& t : tensors) any = any || t.requires_grad();
+  for (const Tensor& t : y) {
+    edges.push_back(torch::autograd::impl::gradient_edge(t));
+    any = any || t.requires_grad();
+  }
   if (!any) return y;
-  return {ImplicitNode::apply(c10::make_intrusive<Capsule>(std::move(call)), tensors), y.axes()};
+  const std::shared_ptr<ImplicitNode> node(new ImplicitNode(std::move(call), std::move(edges)), torch::autograd::deleteNode);
+  std::vector<Tensor> outputs;
+  for (const Tensor& t : y) {
+    outputs.push_back(t.detach());
+    torch::autograd::create_gradient_edge(outputs.back(), node);
+  }
+  return {std::move(outputs), y.axes()};
 }
 
 }  // namespace zstar::gradient

@@ -62,8 +62,8 @@ TEST(Broyden, E12TheLineSearchTreatsEverySampleAlone) {
 }
 
 TEST(Broyden, E13BacktracksFromWhereTheMapIsNotFinite) {
-  const FixedPointMap f = from_residual([](const Tensor& z) { return -8 * z.log(); });  // full step from 4 leaves the domain
-  const auto out = run(f, torch::tensor({{4.0}}, torch::kFloat64), {.tolerance = 1e-8, .max_evaluations = 80, .stop = "absolute"},
+  const FixedPointMap f = from_residual([](const Tensor& z) { return -z.log(); });  // a full step leaves the domain
+  const auto out = run(f, torch::tensor({{8.0}}, torch::kFloat64), {.tolerance = 1e-8, .max_evaluations = 80, .stop = "absolute"},
                        {{"line_search", true}});
   EXPECT_EQ(out.report.reasons[0], Reason::converged);
   EXPECT_NEAR(out.z[0].item<double>(), 1.0, 1e-6);

@@ -37,7 +37,7 @@ class History {
   Tensor apply_transpose(const Tensor& v);  ///< Hᵀ v
 
  private:
-  Tensor matrix() const;  ///< M with unused pairs replaced by the identity, [B, L, L]
+  Tensor matrix() const;  ///< M for unit vectors, unused pairs replaced by the identity, [B, L, L]
   Tensor coefficients(const Tensor& right, bool transposed);
 
   zstar::Products& products_;
@@ -45,11 +45,12 @@ class History {
   std::int64_t memory_, next_ = 0;
   std::vector<Tensor> a_, t_;   // S or Y, and T; each [B, D]; slots of a ring
   Tensor m_, use_;              // M, [B, L, L], float64; bool [B, L]
+  Tensor scale_;                // 1/‖a_i‖, [B, L]: M is solved for vectors of unit length
 };
 
 inline void History::clear() {
   a_.clear(), t_.clear();
-  m_ = use_ = Tensor();
+  m_ = use_ = scale_ = Tensor();
   next_ = 0;
 }
 
@@ -59,6 +60,7 @@ inline void History::keep(const Tensor& rows) {
   if (!m_.defined()) return;
   const Tensor small_rows = rows.to(m_.device());
   m_ = m_.index_select(0, small_rows);
+  scale_ = scale_.index_select(0, small_rows);
   use_ = use_.index_select(0, small_rows);
 }
 
@@ -74,38 +76,44 @@ inline void History::add(const Tensor& s, const Tensor& t, const Tensor& usable)
   t_[slot] = t;
   const std::int64_t n = size();
   // Columns j of M belong to pair j; N keeps the products of an older with a newer vector only.
-  Tensor column, row;
+  Tensor column, row, size2;
   if (update_ == Update::good) {
     const Tensor with_s = products_.dots(a_, {s, t});                           // [B, n, 2]
+    size2 = with_s.select(2, 0).select(1, next_);
     column = with_s.select(2, 0) - with_s.select(2, 1);
     row = -products_.dots({s}, t_).squeeze(1);
   } else {
     column = products_.dots(a_, {a_[slot]}).squeeze(2);
     row = torch::zeros_like(column);
+    size2 = column.select(1, next_);
   }
   if (!m_.defined()) {
     m_ = torch::zeros({column.size(0), memory_, memory_}, column.options());
     use_ = torch::zeros({column.size(0), memory_}, column.options().dtype(torch::kBool));
+    scale_ = torch::ones({column.size(0), memory_}, column.options());
   }
   m_.select(1, next_).narrow(1, 0, n).copy_(row);
   m_.select(2, next_).narrow(1, 0, n).copy_(column);
-  const Tensor pivot = column.select(1, next_);
-  use_.select(1, next_).copy_(usable.to(use_.device()) & pivot.isfinite() & pivot.ne(0));
+  const Tensor pivot = column.select(1, next_), good = usable.to(use_.device()) & pivot.isfinite() & pivot.ne(0) & (size2 > 0);
+  use_.select(1, next_).copy_(good);
+  scale_.select(1, next_).copy_(torch::where(good, size2.rsqrt(), torch::ones_like(size2)));
   next_ = (next_ + 1) % memory_;
 }
 
 inline Tensor History::matrix() const {
   const std::int64_t n = size();
-  const Tensor m = m_.narrow(1, 0, n).narrow(2, 0, n), use = use_.narrow(1, 0, n);
+  const Tensor s = scale_.narrow(1, 0, n), use = use_.narrow(1, 0, n);
+  const Tensor m = m_.narrow(1, 0, n).narrow(2, 0, n) * s.unsqueeze(1) * s.unsqueeze(2);
   return torch::where(use.unsqueeze(1) & use.unsqueeze(2), m, torch::eye(n, m.options()));
 }
 
 inline Tensor History::coefficients(const Tensor& right, bool transposed) {
   const Tensor use = use_.narrow(1, 0, size());
-  const Tensor m = matrix(), b = torch::where(use, right, torch::zeros({}, right.options()));
+  const Tensor s = scale_.narrow(1, 0, size());
+  const Tensor m = matrix(), b = torch::where(use, right * s, torch::zeros({}, right.options()));
   const auto solution = zstar::solve_small(transposed ? m.transpose(1, 2) : m, b, /*max_condition=*/1e10);
   forget(~solution.ok);
-  return torch::where(use, solution.x, torch::zeros({}, right.options()));
+  return torch::where(use, solution.x * s, torch::zeros({}, right.options()));
 }
 
 inline Tensor History::apply_correction(const Tensor& base, const Tensor& v) {
