@@ -28,10 +28,11 @@ function(zstar_add_plugin name)
     zstar_own_target(${name})
     set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${ZSTAR_PLUGIN_FOLDER}")
     install(TARGETS ${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/zstar/plugins)
+    set_property(GLOBAL APPEND PROPERTY ZSTAR_PLUGINS ${name})
     if(P_TEST AND BUILD_TESTING)
       zstar_add_test(${name}_test SOURCES ${P_TEST} PLUGINS ${name})
     endif()
-  elseif(NOT P_NO_CHECK)
+  elseif(NOT P_NO_CHECK)  # every build checks its own plugin
     add_custom_command(TARGET ${name} POST_BUILD VERBATIM
       COMMAND zstar::zstar plugins check "$<TARGET_FILE:${name}>")
   endif()
