@@ -1,0 +1,78 @@
+/// \file The house stands: include directions, the size of files, no machine's paths.
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The room of a file: "sdk", "plugins/solvers/anderson", "core/solve", "tests".
+std::string room(const fs::path& relative) {
+  std::vector<std::string> parts;
+  for (const auto& p : relative.parent_path()) parts.push_back(p.string());
+  const std::size_t depth = parts.empty() ? 0 : parts[0] == "plugins" ? 3 : parts[0] == "core" ? 2 : 1;
+  std::string name;
+  for (std::size_t i = 0; i < std::min(depth, parts.size()); ++i) name += (i ? "/" : "") + parts[i];
+  return name;
+}
+
+std::vector<fs::path> sources() {
+  std::vector<fs::path> files;
+  for (const char* top : {"sdk", "core", "plugins", "tests"})
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(ZSTAR_SOURCE_DIR) / top))
+      if (const auto e = entry.path().extension(); e == ".cpp" || e == ".hpp") files.push_back(entry.path());
+  return files;
+}
+
+bool is_test(const fs::path& file) { return file.string().find("_test.cpp") != std::string::npos || file.string().find("/tests/") != std::string::npos; }
+
+TEST(House, IncludesRunInTheDirectionsAllowed) {
+  const std::map<std::string, std::set<std::string>> allowed{
+      {"core/plugins", {}},           {"core/experiment", {}},
+      {"core/solve", {}},             {"core/gradient", {"core/solve"}},
+      {"core/runs", {}},              {"core/training", {"core/runs", "core/solve", "core/gradient", "core/experiment", "core/plugins"}},
+      {"core/app", {"core/plugins", "core/experiment", "core/solve", "core/gradient", "core/runs", "core/training"}}};
+  const std::regex include("^\\s*#\\s*include\\s*[<\"]((core|plugins)/[^>\"]+)[>\"]");
+  int seen = 0;
+  for (const fs::path& file : sources()) {
+    if (is_test(file)) continue;
+    const std::string from = room(fs::relative(file, ZSTAR_SOURCE_DIR));
+    std::ifstream in(file);
+    for (std::string line; std::getline(in, line);) {
+      std::smatch match;
+      if (!std::regex_search(line, match, include)) continue;
+      ++seen;
+      const std::string to = room(fs::path(match[1].str()));
+      const auto rule = allowed.find(from);
+      EXPECT_TRUE(to == from || (rule != allowed.end() && rule->second.count(to))) << file << ": " << line;
+    }
+  }
+  EXPECT_GT(seen, 50);
+}
+
+TEST(House, EachLibraryIsKnownToOneRoom) {
+  const std::map<std::string, std::string> owner{{"boost/dll", "core/plugins"}, {"toml++", "core/experiment"}, {"boost/program_options", "core/app"}};
+  for (const fs::path& file : sources()) {
+    std::ifstream in(file);
+    for (std::string line; std::getline(in, line);)
+      for (const auto& [library, home] : owner)
+        if (line.find("#include <" + library) == 0) EXPECT_EQ(room(fs::relative(file, ZSTAR_SOURCE_DIR)), home) << file;
+  }
+}
+
+TEST(House, NoFileIsLongerThanFourHundredLines) {
+  for (const fs::path& file : sources()) {
+    std::ifstream in(file);
+    int lines = 0;
+    for (std::string line; std::getline(in, line);) ++lines;
+    EXPECT_LE(lines, 400) << file;
+  }
+}
+
+}  // namespace
