@@ -9,6 +9,7 @@ usage: ./zs [--no-install] [--libtorch DIR] COMMAND …
 
   run FILE …        build what is needed and train what an experiment file says
   test [CTEST …]    build everything and run the tests
+  reference DIR     compare this build with the reference cases of a folder
   plugin DIR        build an out-of-tree plugin against this tree
   anything else     is handed to the program: ./zs validate FILE, ./zs plugins list
 
@@ -72,6 +73,10 @@ case $command in
   test)
     build_targets all
     exec ctest --test-dir "$build" --output-on-failure -j "$(nproc)" "$@" ;;
+  reference)
+    [ $# -ge 1 ] || fail "reference takes a folder of cases"
+    build_targets zstar_reference
+    exec "$build/bin/zstar_reference" "$1" ;;
   plugin)
     [ $# -ge 1 ] || fail "plugin takes a folder with a CMakeLists.txt"
     [ -e "$1/CMakeLists.txt" ] || fail "no CMakeLists.txt in '$1'" "copy sdk/template"

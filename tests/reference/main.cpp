@@ -1,0 +1,58 @@
+/// \file The reference checker: runs every case of a folder on this build and compares value by value.
+#include <algorithm>
+#include <iostream>
+
+#include "tests/reference/case.hpp"
+#include "zstar/guard.hpp"
+
+namespace {
+
+using zstar::reference::Case;
+
+void run(Case& c) {
+  static const std::map<std::string, void (*)(Case&)> kinds{
+      {"solver", zstar::reference::run_solver},           {"layer", zstar::reference::run_layer},
+      {"backward", zstar::reference::run_layer},          {"norm", zstar::reference::run_norm},
+      {"regularizer", zstar::reference::run_regularizer}, {"dropout", zstar::reference::run_dropout},
+      {"correction", zstar::reference::run_correction}};
+  const auto kind = kinds.find(c.kind);
+  if (kind == kinds.end()) return c.fail("no case of kind '" + c.kind + "' can be run yet");
+  try {
+    kind->second(c);
+  } catch (...) {
+    c.fail(zstar::current_exception_text());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::cerr << "usage: zstar_reference FOLDER\n";
+    return 2;
+  }
+  std::vector<std::filesystem::path> folders;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(argv[1], error), end; !error && entry != end; entry.increment(error))
+    if (std::filesystem::exists(entry->path() / "case.json")) folders.push_back(entry->path());
+  if (folders.empty()) {
+    std::cerr << argv[1] << ": error: no folder with a case.json in it\n";
+    return 2;
+  }
+  std::sort(folders.begin(), folders.end());
+  int passed = 0, failed = 0;
+  for (const auto& folder : folders) {
+    bool good = false;
+    try {
+      Case c(folder);
+      run(c);
+      good = c.passed();
+      std::cout << c.line() << '\n';
+    } catch (...) {
+      std::cout << "FAIL " << folder.filename().string() << "  " << zstar::current_exception_text() << '\n';
+    }
+    ++(good ? passed : failed);
+  }
+  std::cout << passed << " passed, " << failed << " failed\n";
+  return failed == 0 ? 0 : 1;
+}
