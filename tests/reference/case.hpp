@@ -68,9 +68,25 @@ struct Recorder {
 
 gradient::SolverChoice compatible_solver(const std::string& name, const nlohmann::json& extras, const solve::Options& options);
 
+/// The adjoint solver's arguments, values and result.
+struct AdjointRecord {
+  std::vector<Tensor> in, out;
+  Tensor solution;
+};
+
+/// A layer of the case's settings, and the budget of its forward solve.
+struct Setup {
+  gradient::LayerParts parts;
+  std::int64_t budget = 0;
+};
+/// \param record  outlives the layer
+Setup set_up(const Case& c, AdjointRecord& record);
+std::shared_ptr<Norm> make_norm(const Case& c);
+
 void run_solver(Case& c);
 void run_layer(Case& c);
 void run_norm(Case& c);
+void run_model(Case& c);
 void run_regularizer(Case& c);
 void run_dropout(Case& c);
 void run_correction(Case& c);

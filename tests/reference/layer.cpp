@@ -6,12 +6,6 @@
 namespace zstar::reference {
 namespace {
 
-/// The adjoint solver, with its arguments, values and result kept.
-struct AdjointRecord {
-  std::vector<Tensor> in, out;
-  Tensor solution;
-};
-
 class Recording final : public Solver, public Driver, public Statistics, private Evaluator {
  public:
   Recording(std::unique_ptr<Solver> inner, AdjointRecord& record) : inner_(std::move(inner)), record_(record) {}
@@ -62,10 +56,7 @@ std::shared_ptr<GradientMethod> phantom(const Case& c, bool list) {
   return test::make<GradientMethod>(Kind::gradient, "phantom", settings);
 }
 
-struct Setup {
-  gradient::LayerParts parts;
-  std::int64_t budget = 0;
-};
+}  // namespace
 
 Setup set_up(const Case& c, AdjointRecord& record) {
   const bool ift = c.get("ift", false), hook = c.get("hook_ift", false), backward = c.kind == "backward";
@@ -99,6 +90,8 @@ Setup set_up(const Case& c, AdjointRecord& record) {
   }
   return s;
 }
+
+namespace {
 
 void compare_states(Case& c, const Family& family, const std::vector<State>& states) {
   c.compare("output/count", torch::tensor(static_cast<std::int64_t>(states.size())));

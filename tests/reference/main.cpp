@@ -14,7 +14,7 @@ void run(Case& c) {
       {"solver", zstar::reference::run_solver},           {"layer", zstar::reference::run_layer},
       {"backward", zstar::reference::run_layer},          {"norm", zstar::reference::run_norm},
       {"regularizer", zstar::reference::run_regularizer}, {"dropout", zstar::reference::run_dropout},
-      {"correction", zstar::reference::run_correction}};
+      {"correction", zstar::reference::run_correction}, {"model", zstar::reference::run_model}};
   const auto kind = kinds.find(c.kind);
   if (kind == kinds.end()) return c.fail("no case of kind '" + c.kind + "' can be run yet");
   try {
