@@ -5,44 +5,12 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/function.h>
 
+#include "core/gradient/linearisation.hpp"
+
 namespace zstar::gradient {
 namespace {
 
 using torch::autograd::variable_list;
-
-/// f once more, on a graph of its own that lives as long as the solve: u ↦ Jᵀu.
-class Linearisation {
- public:
-  explicit Linearisation(const ImplicitCall& call) : packing_(call.at) {
-    const torch::AutoGradMode grad(true);
-    std::vector<Tensor> leaves;
-    for (const Tensor& z : call.at) leaves.push_back(z.detach().requires_grad_());
-    z_ = State(std::move(leaves), call.at.axes());
-    y_ = call.f(z_);
-  }
-
-  const solve::Packing& packing() const { return packing_; }
-
-  Tensor vjp(const Tensor& u) const {
-    const State cotangents = packing_.unpack(u);
-    std::vector<Tensor> outputs, seeds;
-    for (std::size_t i = 0; i < y_.size(); ++i)
-      if (y_[i].requires_grad()) {
-        outputs.push_back(y_[i]);
-        seeds.push_back(cotangents[i].contiguous());
-      }
-    if (outputs.empty()) return torch::zeros_like(u);
-    auto grads = torch::autograd::grad(outputs, z_.tensors(), seeds, /*retain_graph=*/true, /*create_graph=*/false,
-                                       /*allow_unused=*/true);
-    for (std::size_t i = 0; i < grads.size(); ++i)
-      if (!grads[i].defined()) grads[i] = torch::zeros_like(z_[i]);
-    return packing_.pack(State(std::move(grads), z_.axes()));
-  }
-
- private:
-  solve::Packing packing_;
-  State z_, y_;
-};
 
 class ImplicitNode final : public torch::autograd::Node {
  public:
@@ -54,7 +22,7 @@ class ImplicitNode final : public torch::autograd::Node {
       throw std::runtime_error(
           "the implicit gradient was asked for a second derivative (create_graph), which this node cannot give; "
           "use gradient = phantom for losses that contain derivatives");
-    const Linearisation linear(*call_);
+    const Linearisation linear(call_->f, call_->at);
     for (std::size_t i = 0; i < cotangents.size(); ++i)
       if (!cotangents[i].defined()) cotangents[i] = torch::zeros_like(call_->at[i]);
     AdjointProblem problem;

@@ -90,5 +90,6 @@ void run_model(Case& c);
 void run_regularizer(Case& c);
 void run_dropout(Case& c);
 void run_correction(Case& c);
+void run_spectral_radius(Case& c);
 
 }  // namespace zstar::reference

@@ -1,6 +1,7 @@
 /// \file Cases of kind layer and backward: the reference's options in the words of this layer.
 #include <torch/csrc/autograd/autograd.h>
 
+#include "core/gradient/spectrum.hpp"
 #include "tests/reference/case.hpp"
 
 namespace zstar::reference {
@@ -164,12 +165,13 @@ void run_layer(Case& c) {
     return;
   }
   const Equilibrium e = layer.solve(recorded, z0, {.training = train, .max_evaluations = setup.budget});
+  if (c.has("input/power_start")) c.compare("output/sradius", gradient::power_iteration(recorded, e.z(), c.at("input/power_start"), 100).values.back());
   recorder.on = false;
   const auto [in, out] = recorder.traces();
   c.compare("trace/f_in", in);
   c.compare("trace/f_out", out);
   for (const auto& [key, tensor] : e.forward.back().statistics) c.compare("output/" + key, tensor);
-  if (!train) c.compare("output/sradius", torch::zeros({1}));  // not asked for: zero
+  if (!train && !c.has("input/power_start")) c.compare("output/sradius", torch::zeros({1}));  // not asked for: zero
   compare_states(c, family, e.states);
   if (train) compare_gradients(c, family, e.states);
   compare_adjoint(c, e, record);

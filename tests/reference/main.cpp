@@ -14,7 +14,8 @@ void run(Case& c) {
       {"solver", zstar::reference::run_solver},           {"layer", zstar::reference::run_layer},
       {"backward", zstar::reference::run_layer},          {"norm", zstar::reference::run_norm},
       {"regularizer", zstar::reference::run_regularizer}, {"dropout", zstar::reference::run_dropout},
-      {"correction", zstar::reference::run_correction}, {"model", zstar::reference::run_model}};
+      {"correction", zstar::reference::run_correction}, {"model", zstar::reference::run_model},
+      {"spectral_radius", zstar::reference::run_spectral_radius}};
   const auto kind = kinds.find(c.kind);
   if (kind == kinds.end()) return c.fail("no case of kind '" + c.kind + "' can be run yet");
   try {

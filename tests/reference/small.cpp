@@ -1,6 +1,7 @@
 /// \file Cases of kind norm, regularizer, dropout and correction.
 #include <torch/csrc/autograd/autograd.h>
 
+#include "core/gradient/spectrum.hpp"
 #include "core/training/trainer.hpp"
 #include "tests/reference/case.hpp"
 #include "zstar/abi/regularizer.hpp"
@@ -125,6 +126,18 @@ void run_correction(Case& c) {
   c.compare("output/weights", torch::stack(weights));
   const auto grads = torch::autograd::grad({loss}, states);
   for (std::int64_t k = 0; k < n; ++k) c.compare("grad/z_" + std::to_string(k), grads[static_cast<std::size_t>(k)]);
+}
+
+void run_spectral_radius(Case& c) {
+  const Family family = make_family(c);
+  const auto n = c.get("n_iters", std::int64_t{100});
+  const State z(c.at("input/z"));
+  const auto power = gradient::power_iteration(family.f, z, c.at("input/power_start"), n);
+  c.compare("output/vector", power.vector);
+  c.compare("output/value", power.values.back());
+  for (std::int64_t k = 1; k <= n; ++k) c.compare("trace/value_" + std::to_string(k), power.values[static_cast<std::size_t>(k - 1)]);
+  const auto exact = gradient::spectral_radius(family.f, z, c.at("input/power_start"), c.at("input/z").numel());
+  c.compare("output/exact_radius", torch::tensor(exact.radius, torch::kFloat64));
 }
 
 }  // namespace zstar::reference

@@ -1,0 +1,33 @@
+#pragma once
+/// \file Eigenvalues of J = ∂f/∂z at a state, from vector–Jacobian products alone.
+
+#include <cstdint>
+#include <vector>
+
+#include "zstar/abi/map.hpp"
+
+namespace zstar::gradient {
+
+/// ρ(J) of every sample of a map whose samples are independent.
+struct SpectralRadius {
+  std::vector<double> radius;   ///< [B]
+  std::vector<double> error;    ///< [B], residual of the Ritz pair that the radius is from
+  std::vector<char> converged;  ///< [B], error ≤ tolerance · radius, or the Krylov space is exhausted
+  std::int64_t products = 0;    ///< vector–Jacobian products made
+};
+
+/// Arnoldi on Jᵀ, a basis for each sample, two Gram–Schmidt passes. Complex pairs and defective J included; a zero J gives 0.
+/// \param start  [B, D] or the shape of z, not zero \param most_products  steps at most
+/// \par Sources  Saad, Numerical Methods for Large Eigenvalue Problems, 2011, section 6.2
+SpectralRadius spectral_radius(const FixedPointMap& f, const State& z, const Tensor& start, std::int64_t most_products = 20,
+                               double tolerance = 1e-3);
+
+/// Power iteration on Jᵀ: w = Jᵀv, λ = ⟨w, v⟩/⟨v, v⟩, v ← w/‖w‖. The Rayleigh quotient does not converge for complex pairs and is wrong
+/// for non-normal J; it is here for comparison with what others report.
+struct PowerIteration {
+  Tensor vector;                ///< [B, D], after the last step
+  std::vector<Tensor> values;   ///< |λ| after each step, [B]
+};
+PowerIteration power_iteration(const FixedPointMap& f, const State& z, const Tensor& start, std::int64_t iterations);
+
+}  // namespace zstar::gradient

@@ -1,0 +1,40 @@
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "core/gradient/spectrum.hpp"
+#include "tests/support/parts.hpp"
+
+namespace {
+
+using namespace zstar;
+using namespace zstar::test;
+
+double radius_of(const Tensor& a) {
+  const AffineMap f{a, torch::zeros({1, a.size(0)}, torch::kFloat64)};
+  const auto r = gradient::spectral_radius(f.map(), State(torch::zeros({1, a.size(0)}, torch::kFloat64)), randn({1, a.size(0)}, 3));
+  EXPECT_TRUE(r.converged[0]);
+  EXPECT_LE(r.products, 20);
+  return r.radius[0];
+}
+
+TEST(SpectralRadius, E38IsRightWhereThePowerMethodIsNot) {
+  const double c = 0.9 * std::cos(1.2), s = 0.9 * std::sin(1.2);
+  EXPECT_NEAR(radius_of(torch::tensor({{c, -s}, {s, c}}, torch::kFloat64)), 0.9, 1e-6);
+  EXPECT_NEAR(radius_of(torch::tensor({{0.0, -0.9}, {0.9, 0.0}}, torch::kFloat64)), 0.9, 1e-6);
+  EXPECT_NEAR(radius_of(torch::tensor({{1.8, 4.5}, {-0.9, -1.8}}, torch::kFloat64)), 0.9, 1e-6);
+  EXPECT_NEAR(radius_of(torch::diag(torch::tensor({0.9, -0.9, 0.1}, torch::kFloat64))), 0.9, 1e-6);
+  EXPECT_NEAR(radius_of(torch::zeros({3, 3}, torch::kFloat64)), 0.0, 1e-12);
+}
+
+TEST(SpectralRadius, TreatsEverySampleAlone) {
+  const TanhMap f(3, 6);
+  const Tensor z = randn({3, 6}, 5), start = randn({3, 6}, 6);
+  const auto r = gradient::spectral_radius(f.map(), State(z), start, 6, /*tolerance=*/0);  // the whole space
+  for (std::int64_t b = 0; b < 3; ++b) {
+    const Tensor jacobian = (1 - f(z)[b].square()).unsqueeze(1) * f.w;
+    EXPECT_NEAR(r.radius[static_cast<std::size_t>(b)], torch::linalg_eigvals(jacobian).abs().max().item<double>(), 1e-9);
+  }
+}
+
+}  // namespace
