@@ -1,3 +1,7 @@
+#include <unistd.h>
+
+#include <fstream>
+
 #include <gtest/gtest.h>
 
 #include <torch/csrc/autograd/autograd.h>
@@ -101,6 +105,26 @@ TEST(Implicit, EvaluationModeCarriesGradientsWhenAsked) {  // E28
   const State z0(torch::zeros({3, 6}, torch::kFloat64));
   EXPECT_FALSE(deq.solve(f.map(), z0, {.training = false}).z()[0].requires_grad());
   EXPECT_TRUE(deq.solve(f.map(), z0, {.training = false, .gradient = true}).z()[0].requires_grad());
+}
+
+/// Memory of this process in use, bytes.
+std::int64_t resident() {
+  std::ifstream in("/proc/self/statm");
+  std::int64_t total = 0, pages = 0;
+  in >> total >> pages;
+  return pages * ::sysconf(_SC_PAGESIZE);
+}
+
+TEST(Implicit, NothingLeaksOver300Steps) {
+  const Tensor b = torch::rand({8, 5000}, torch::kFloat64).requires_grad_();  // 0.32 MB a state
+  auto deq = layer("implicit", {.tolerance = 1e-6}, {.tolerance = 1e-6}, "anderson", "broyden");
+  std::int64_t before = 0;
+  for (int step = 0; step < 300; ++step) {
+    const FixedPointMap f([](const State& z, const std::vector<Tensor>& c) { return State(0.3 * z[0].cos() + c[0]); }, {{b, 0}}, true);
+    torch::autograd::grad({deq.solve(f, State(torch::zeros_like(b.detach()))).z()[0].sum()}, {b});
+    if (step == 50) before = resident();
+  }
+  EXPECT_LT(resident() - before, 20 << 20);  // one state kept a step would be 80 MB
 }
 
 }  // namespace
