@@ -1,7 +1,8 @@
 # zstar_add_plugin(NAME SOURCES a.cpp … [LINK lib …] [TEST test.cpp …] [NO_CHECK])
 #
 # Builds the plugin zstar-NAME.so. Inside the zstar tree it lands where the program finds it and TEST sources become its
-# unit tests; elsewhere, `zstar plugins check` looks at it after each build.
+# unit tests; elsewhere, `zstar plugins check` looks at it after each build, and TEST sources become a GoogleTest program
+# that is linked with zstar::testing, where BUILD_TESTING is on.
 set(_zstar_map "${CMAKE_CURRENT_LIST_DIR}/plugin.map")
 
 function(zstar_add_plugin name)
@@ -35,5 +36,14 @@ function(zstar_add_plugin name)
   elseif(NOT P_NO_CHECK)  # every build checks its own plugin
     add_custom_command(TARGET ${name} POST_BUILD VERBATIM
       COMMAND zstar::zstar plugins check "$<TARGET_FILE:${name}>")
+  endif()
+  if(P_TEST AND BUILD_TESTING AND NOT COMMAND zstar_own_target)
+    find_package(GTest REQUIRED)
+    add_executable(${name}_test ${P_TEST})
+    target_link_libraries(${name}_test PRIVATE zstar::testing GTest::gtest_main GTest::gmock)
+    target_compile_definitions(${name}_test PRIVATE ZSTAR_PLUGIN_DIR="$<TARGET_FILE_DIR:${name}>:${ZSTAR_INSTALLED_PLUGINS}")
+    add_dependencies(${name}_test ${name})
+    add_test(NAME ${name}_test COMMAND ${name}_test)
+    add_test(NAME ${name}_verify COMMAND zstar::zstar verify "$<TARGET_FILE:${name}>")
   endif()
 endfunction()

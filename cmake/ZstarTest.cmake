@@ -6,7 +6,7 @@ include(GoogleTest)
 function(zstar_add_test name)
   cmake_parse_arguments(T "" "TIMEOUT" "SOURCES;LINK;PLUGINS;LABELS" ${ARGN})
   add_executable(${name} ${T_SOURCES})
-  target_link_libraries(${name} PRIVATE zstar_core GTest::gtest_main GTest::gmock ${T_LINK})
+  target_link_libraries(${name} PRIVATE zstar_core zstar_testing GTest::gtest_main GTest::gmock ${T_LINK})
   target_compile_definitions(${name} PRIVATE ZSTAR_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              ZSTAR_BINARY_DIR="${CMAKE_BINARY_DIR}" ZSTAR_PLUGIN_DIR="${ZSTAR_PLUGIN_FOLDER}")
   zstar_own_target(${name})

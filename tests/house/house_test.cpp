@@ -37,7 +37,9 @@ TEST(House, IncludesRunInTheDirectionsAllowed) {
       {"core/plugins", {}},           {"core/experiment", {}},
       {"core/solve", {}},             {"core/gradient", {"core/solve"}},
       {"core/runs", {}},              {"core/training", {"core/runs", "core/solve", "core/gradient", "core/experiment", "core/plugins"}},
-      {"core/app", {"core/plugins", "core/experiment", "core/solve", "core/gradient", "core/runs", "core/training"}}};
+      {"core/testing", {"core/solve", "core/gradient", "core/experiment", "core/plugins"}},
+      {"core/verify", {"core/solve", "core/gradient", "core/experiment", "core/plugins", "core/training"}},
+      {"core/app", {"core/verify", "core/plugins", "core/experiment", "core/solve", "core/gradient", "core/runs", "core/training"}}};
   const std::regex include("^\\s*#\\s*include\\s*[<\"]((core|plugins)/[^>\"]+)[>\"]");
   int seen = 0;
   for (const fs::path& file : sources()) {

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 using namespace zstar;
 using plugins::Catalogue;
 using plugins::Discovery;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 std::string read(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);

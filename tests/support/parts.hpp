@@ -1,5 +1,5 @@
 #pragma once
-/// \file Parts by name and small maps, for tests.
+/// \file Parts by name with the options of the core, for tests of this tree. Maps, matchers and what plugins' tests need: zstar/testing/.
 
 #include <memory>
 #include <string>
@@ -8,6 +8,7 @@
 #include "core/plugins/catalogue.hpp"
 #include "core/solve/solve.hpp"
 #include "zstar/abi/host.hpp"
+#include "zstar/testing/maps.hpp"
 
 namespace zstar::test {
 
@@ -50,46 +51,10 @@ inline gradient::SolverChoice choice(const std::string& name, const solve::Optio
   return {name, [=] { return make_solver(name, settings); }, options};
 }
 
-/// Independent random numbers of a fixed seed, float64.
-inline Tensor randn(at::IntArrayRef sizes, std::uint64_t seed) {
-  torch::manual_seed(seed);
-  return torch::randn(sizes, torch::kFloat64);
-}
-
-/// A [n, n] of spectral norm `norm`.
-inline Tensor matrix_of_norm(std::int64_t n, double norm, std::uint64_t seed) {
-  const Tensor a = randn({n, n}, seed);
-  return a * (norm / torch::linalg_matrix_norm(a, 2).item<double>());
-}
-
-/// z ↦ tanh(z Wᵀ + x Uᵀ + c): rows are samples; x is captured by rows.
-struct TanhMap {
-  Tensor w, u, c, x;
-  explicit TanhMap(std::int64_t batch = 3, std::int64_t n = 6, double norm = 0.8, std::uint64_t seed = 7)
-      : w(matrix_of_norm(n, norm, seed).requires_grad_()), u(randn({n, 4}, seed + 1).requires_grad_()),
-        c(randn({n}, seed + 2).requires_grad_()), x(randn({batch, 4}, seed + 3).requires_grad_()) {}
-  Tensor operator()(const Tensor& z) const { return torch::tanh(z.mm(w.t()) + x.mm(u.t()) + c); }
-  FixedPointMap map() const {
-    return {[](const State& z, const std::vector<Tensor>& t) {
-              return State(torch::tanh(z[0].mm(t[0].t()) + t[3].mm(t[1].t()) + t[2]));
-            },
-            {{w, std::nullopt}, {u, std::nullopt}, {c, std::nullopt}, {x, 0}}, /*samples_independent=*/true};
-  }
-  std::vector<Tensor> captured() const { return {w, u, c, x}; }
-};
-
-/// z ↦ z Aᵀ + b.
-struct AffineMap {
-  Tensor a, b;
-  Tensor operator()(const Tensor& z) const { return z.mm(a.t()) + b; }
-  Tensor fixed_point() const {
-    return torch::linalg_solve(torch::eye(a.size(0), a.options()) - a, b.unsqueeze(2)).squeeze(2);
-  }
-  FixedPointMap map() const {
-    return {[](const State& z, const std::vector<Tensor>& t) { return State(z[0].mm(t[0].t()) + t[1]); },
-            {{a, std::nullopt}, {b, 0}}, /*samples_independent=*/true};
-  }
-};
+using testing::AffineMap;
+using testing::matrix_of_norm;
+using testing::randn;
+using testing::TanhMap;
 
 inline gradient::Layer layer(const std::string& gradient, const solve::Options& forward, const solve::Options& adjoint,
                              const std::string& solver = "anderson", const std::string& adjoint_solver = "fixed_point",
