@@ -19,39 +19,87 @@ bool fused(const std::vector<Tensor>& tensors, const Tensor& like) {
 }
 
 template <class T>
-std::vector<const T*> rows(const std::vector<Tensor>& tensors, std::int64_t offset) {
-  std::vector<const T*> pointers;
-  pointers.reserve(tensors.size());
-  for (const Tensor& t : tensors) pointers.push_back(t.data_ptr<T>() + offset);
-  return pointers;
+using Pointers = c10::SmallVector<T*, 32>;
+
+template <class T>
+Pointers<const T> pointers(const std::vector<Tensor>& tensors) {
+  Pointers<const T> all;
+  for (const Tensor& t : tensors) all.push_back(t.data_ptr<T>());
+  return all;
 }
 
-void over_rows(std::int64_t batch, std::int64_t work, const std::function<void(std::int64_t, std::int64_t)>& body) {
-  if (batch * work < 32768) body(0, batch);
+/// The pointers of one row; moved from row to row.
+template <class T>
+void move_to(Pointers<const T>& row, const Pointers<const T>& first, std::int64_t offset) {
+  for (std::size_t j = 0; j < first.size(); ++j) row[j] = first[j] + offset;
+}
+
+template <class Body>
+void over_rows(std::int64_t batch, std::int64_t work, const Body& body) {
+  if (batch * work < 32768) body(0, batch);  // below this a thread costs more than it brings
   else at::parallel_for(0, batch, 1, body);
 }
 
 template <class T>
 void dots_rows(const std::vector<Tensor>& a, const std::vector<Tensor>& b, double* out) {
-  const std::int64_t batch = a[0].size(0), width = a[0].size(1);
-  const std::size_t pairs = a.size() * b.size();
+  const std::int64_t batch = b[0].size(0), width = b[0].size(1);
+  const auto pa = pointers<T>(a), pb = pointers<T>(b);
   over_rows(batch, width * static_cast<std::int64_t>(a.size()), [&](std::int64_t begin, std::int64_t end) {
+    auto ra = pa, rb = pb;
     for (std::int64_t i = begin; i < end; ++i) {
-      const auto pa = rows<T>(a, i * width), pb = rows<T>(b, i * width);
-      kernels::dots(pa.data(), pa.size(), pb.data(), pb.size(), width, out + static_cast<std::size_t>(i) * pairs);
+      move_to(ra, pa, i * width), move_to(rb, pb, i * width);
+      kernels::dots(ra.data(), ra.size(), rb.data(), rb.size(), width, out + static_cast<std::size_t>(i) * ra.size() * rb.size());
     }
   });
 }
 
 template <class T>
-void combine_rows(const Tensor& base, const std::vector<Tensor>& columns, const double* c, Tensor& out) {
+void difference_rows(const Tensor& a, const Tensor& b, const std::vector<Tensor>& columns, std::size_t slot, double* out) {
+  const std::int64_t batch = a.size(0), width = a.size(1);
+  const auto first = pointers<T>(columns);
+  const T *x = a.data_ptr<T>(), *y = b.data_ptr<T>();
+  T* r = columns[slot].data_ptr<T>();
+  over_rows(batch, width * static_cast<std::int64_t>(columns.size()), [&](std::int64_t begin, std::int64_t end) {
+    auto row = first;
+    for (std::int64_t i = begin; i < end; ++i) {
+      move_to(row, first, i * width);
+      kernels::difference_dots(x + i * width, y + i * width, row.data(), row.size(), r + i * width, width,
+                               out + static_cast<std::size_t>(i) * row.size());
+    }
+  });
+}
+
+template <class T>
+void combine_rows(const Tensor& base, const std::vector<Tensor>& columns, const double* c, const Tensor& out) {
   const std::int64_t batch = base.size(0), width = base.size(1);
   const auto k = columns.size();
+  const auto first = pointers<T>(columns);
+  const T* from = base.data_ptr<T>();
+  T* to = out.data_ptr<T>();
   over_rows(batch, width * static_cast<std::int64_t>(k), [&](std::int64_t begin, std::int64_t end) {
+    auto row = first;
     for (std::int64_t i = begin; i < end; ++i) {
-      const auto pc = rows<T>(columns, i * width);
-      kernels::combine(base.data_ptr<T>() + i * width, pc.data(), c + static_cast<std::size_t>(i) * k, k, width,
-                       out.data_ptr<T>() + i * width);
+      move_to(row, first, i * width);
+      kernels::combine(from + i * width, row.data(), c + static_cast<std::size_t>(i) * k, k, width, to + i * width);
+    }
+  });
+}
+
+template <class T>
+void chain_rows(const Tensor& a, const Tensor& b, const std::vector<Tensor>& left, const std::vector<Tensor>& right,
+                const double* c, const double* e, const ChainResult& out) {
+  const std::int64_t batch = a.size(0), width = a.size(1);
+  const auto l = pointers<T>(left), r = pointers<T>(right);
+  const T *from = a.data_ptr<T>(), *minus = b.defined() ? b.data_ptr<T>() : nullptr;
+  T* v = out.v.data_ptr<T>();
+  double* dots = out.dots.data_ptr<double>();
+  over_rows(batch, width * static_cast<std::int64_t>(right.size() + 1), [&](std::int64_t begin, std::int64_t end) {
+    auto lr = l, rr = r;
+    for (std::int64_t i = begin; i < end; ++i) {
+      move_to(lr, l, i * width), move_to(rr, r, i * width);
+      const auto row = static_cast<std::size_t>(i);
+      const kernels::Factors<T> factors{lr.data(), rr.data(), l.size(), r.size(), c + row * l.size(), e ? e + row * l.size() : nullptr};
+      kernels::chain(from + i * width, minus ? minus + i * width : nullptr, factors, width, v + i * width, dots + row * (r.size() + 2));
     }
   });
 }
@@ -75,6 +123,32 @@ class LocalProducts final : public Products {
     Tensor out = torch::empty_like(base);
     if (base.scalar_type() == torch::kFloat32) combine_rows<float>(base, columns, c.data_ptr<double>(), out);
     else combine_rows<double>(base, columns, c.data_ptr<double>(), out);
+    return out;
+  }
+
+  Tensor difference_dots(const Tensor& a, const Tensor& b, std::vector<Tensor>& columns, std::size_t slot) override {
+    Tensor& r = columns[slot];
+    const bool reuse = r.defined() && r.sizes() == a.sizes() && fused(r, a);
+    if (!fused(a, a) || !fused(b, a)) return Products::difference_dots(a, b, columns, slot);
+    if (!reuse) r = torch::empty_like(a);
+    if (!fused(columns, a)) return Products::difference_dots(a, b, columns, slot);
+    const Tensor out = torch::empty({a.size(0), static_cast<std::int64_t>(columns.size())}, torch::kFloat64);
+    if (a.scalar_type() == torch::kFloat32) difference_rows<float>(a, b, columns, slot, out.data_ptr<double>());
+    else difference_rows<double>(a, b, columns, slot, out.data_ptr<double>());
+    return out;
+  }
+
+  ChainResult chain(const Tensor& a, const Tensor& b, const std::vector<Tensor>& left, const std::vector<Tensor>& right,
+                    const Tensor& c, const Tensor& e) override {
+    const bool plain = !fused(a, a) || (b.defined() && !fused(b, a)) || !fused(left, a) || !fused(right, a) ||
+                       (c.defined() && !c.is_cpu()) || (e.defined() && !e.is_cpu());
+    if (plain) return Products::chain(a, b, left, right, c, e);
+    const Tensor factors = left.empty() ? Tensor() : c.contiguous(), own = e.defined() ? e.contiguous() : e;
+    const ChainResult out{torch::empty_like(a), torch::empty({a.size(0), static_cast<std::int64_t>(right.size()) + 2}, torch::kFloat64)};
+    const double* pc = left.empty() ? nullptr : factors.data_ptr<double>();
+    const double* pe = own.defined() ? own.data_ptr<double>() : nullptr;
+    if (a.scalar_type() == torch::kFloat32) chain_rows<float>(a, b, left, right, pc, pe, out);
+    else chain_rows<double>(a, b, left, right, pc, pe, out);
     return out;
   }
 

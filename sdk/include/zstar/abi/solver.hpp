@@ -89,14 +89,54 @@ class Backtracking {
   ~Backtracking() = default;
 };
 
+/// What a product-form method needs of its history in one pass; see Products::chain.
+struct ChainResult {
+  Tensor v;     ///< [B, D]
+  Tensor dots;  ///< [B, k + 2], float64: ⟨v₀, v₀⟩, the ⟨right_j, v_j⟩, ⟨v, v⟩
+};
+
 /// Inner products and combinations of [B, D] tensors. Solvers use no other reduction over D, so that a state may be
 /// split over processes, and so that one fused pass over memory serves them all.
+///
+/// float64 results are on the CPU if the tensors are, else on their device. What has a body here is its plain form, which
+/// serves every device and dtype; a host may do the same in fewer passes over memory.
 class Products : public Object {
  public:
-  /// ⟨a_i, b_j⟩ for each sample. \return [B, |a|, |b|], float64, on the CPU if the tensors are, else on their device
+  /// ⟨a_i, b_j⟩ for each sample. \return [B, |a|, |b|], float64
   virtual Tensor dots(const std::vector<Tensor>& a, const std::vector<Tensor>& b) = 0;
-  /// base + Σ_j c_bj columns[j]_b. \param coefficients  [B, k], float64 \return [B, D], the dtype of base
+  /// base + Σ_j c_bj columns[j]_b; a column whose coefficient is 0 takes no part, whatever it holds.
+  /// \param coefficients  [B, k], float64 \return [B, D], the dtype of base
   virtual Tensor combine(const Tensor& base, const std::vector<Tensor>& columns, const Tensor& coefficients) = 0;
+
+  /// columns[slot] ← a − b, in place where it is defined: the columns belong to the caller.
+  /// \return ⟨columns_j, columns[slot]⟩ for all j, [B, |columns|], float64
+  virtual Tensor difference_dots(const Tensor& a, const Tensor& b, std::vector<Tensor>& columns, std::size_t slot) {
+    columns[slot] = a - b;
+    return dots(columns, {columns[slot]}).squeeze(2);
+  }
+
+  /// v ← a − b, then v ← v + ⟨right_j, v⟩ (c_bj left_j + e_bj right_j) for j = 0, 1, … in this order.
+  /// `left` may have one vector less than `right`; the last product is then only formed. A factor whose c and e are 0
+  /// changes nothing, whatever its vectors hold.
+  /// \param b  undefined: 0 \param c, e  [B, |left|], float64; e undefined: 0
+  virtual ChainResult chain(const Tensor& a, const Tensor& b, const std::vector<Tensor>& left,
+                            const std::vector<Tensor>& right, const Tensor& c, const Tensor& e) {
+    Tensor v = b.defined() ? a - b : a;
+    std::vector<Tensor> found{dots({v}, {v}).view({v.size(0), 1})};
+    for (std::size_t j = 0; j < right.size(); ++j) {
+      const Tensor d = dots({right[j]}, {v}).view({v.size(0), 1});
+      found.push_back(d);
+      if (j == left.size()) break;
+      const auto factor = [&](const Tensor& t) {
+        const Tensor column = t.narrow(1, static_cast<std::int64_t>(j), 1);
+        return torch::where(column == 0, column, column * d);
+      };
+      v = combine(v, {left[j]}, factor(c));
+      if (e.defined()) v = combine(v, {right[j]}, factor(e));
+    }
+    found.push_back(dots({v}, {v}).view({v.size(0), 1}));
+    return {v, torch::cat(found, 1)};
+  }
 };
 
 }  // namespace zstar
