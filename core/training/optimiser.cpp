@@ -46,7 +46,8 @@ Optimiser::Optimiser(const experiment::Experiment& experiment, Model& model, std
           std::tuple_cat(ScheduleOptions::step(), ScheduleOptions::one_cycle()), experiment.at("schedule").options)),
       total_steps_(total_steps) {
   for (const Tensor& p : model.parameters())
-    if (p.requires_grad()) parameters_.push_back(p);
+    if (p.requires_grad() && std::none_of(parameters_.begin(), parameters_.end(), [&p](const Tensor& known) { return known.is_same(p); }))
+      parameters_.push_back(p);  // a shared one once
   optimizer_ = make(experiment.at("optimizer"), parameters_, lr_);
   if (train_.ema > 0)
     for (const Tensor& p : parameters_) average_.push_back(p.detach().clone());

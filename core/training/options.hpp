@@ -72,6 +72,16 @@ struct RegularizerOptions {
   }
 };
 
+struct NormOptions {
+  std::vector<std::string> only, skip;
+  static auto options() {
+    using O = NormOptions;
+    return std::tuple{
+        opt("only", &O::only, "names of the weights or layers that are normed, '*' for any characters; empty: all that the model offers"),
+        opt("skip", &O::skip, "names of those that are not; wins over only")};
+  }
+};
+
 struct SgdOptions {
   double lr = 0.1, momentum = 0.0, weight_decay = 0.0;
   bool nesterov = false;

@@ -36,6 +36,7 @@ experiment::Schema schema() {
   intermediate.default_part = "phantom";
   gradient.nested = {solver_section("solver", "of the adjoint equation", "fixed_point", {.tolerance = 1e-6, .max_evaluations = 60}), intermediate};
   SectionSpec norm{"norm", "of the weights inside the map", Kind::norm};
+  norm.framework = describe(NormOptions::options());
   SectionSpec regularizers{"regularizers", "penalties added to the loss", Kind::regularizer, /*array=*/true};
   regularizers.framework = describe(RegularizerOptions::options());
   SectionSpec optimizer{"optimizer", "of the parameters"};
@@ -145,6 +146,11 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
   host_->set(std::shared_ptr<EquilibriumLayer>(layer_));
 
   model_ = create.operator()<Model>(Kind::model, experiment.at("model"));
+  if (const auto* norm = experiment.find("norm")) {
+    const auto o = norm->as<NormOptions>();
+    chosen_ = at_place(*norm, [&] { return nn::choose_normed(*model_, o.only, o.skip); });
+    if (chosen_.normed.empty()) host_->warn("[norm] acts on no weight of this model");
+  }
   model_->to(device, dtype);
   for (const experiment::Section* s : experiment.all("regularizers"))
     regularizers_.push_back({s->part, s->as<RegularizerOptions>(), create.operator()<Regularizer>(Kind::regularizer, *s)});

@@ -14,6 +14,7 @@
 #include "zstar/abi/host.hpp"
 #include "zstar/abi/model.hpp"
 #include "zstar/abi/regularizer.hpp"
+#include "zstar/nn/choose.hpp"
 
 namespace zstar::training {
 
@@ -52,6 +53,8 @@ class Session {
   Dataset& dataset() { return *dataset_; }
   Model& model() { return *model_; }
   gradient::Layer& layer() { return *layer_; }
+  /// What the norm acts on, and what it could act on.
+  const nn::Chosen& normed() const { return chosen_; }
   std::vector<WeightedRegularizer>& regularizers() { return regularizers_; }
 
   /// A batch on the device of the session, floating tensors in its dtype.
@@ -63,6 +66,7 @@ class Session {
   std::shared_ptr<gradient::Layer> layer_;
   std::unique_ptr<Dataset> dataset_;
   std::shared_ptr<Model> model_;
+  nn::Chosen chosen_;
   std::vector<WeightedRegularizer> regularizers_;
 };
 

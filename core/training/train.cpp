@@ -20,6 +20,7 @@ std::string record_of(const Session& session, const plugins::Catalogue& catalogu
                                 {"sdk", ZSTAR_SDK_HASH}, {"compiler", tag::compiler()}, {"boost", BOOST_LIB_VERSION}, {"threads", at::get_num_threads()}};
   for (const auto& p : catalogue.used())
     record["plugins"].push_back({{"id", p.id}, {"version", p.version}, {"file", p.file}, {"size", p.size}, {"sha256", p.sha256}, {"parts", p.parts}});
+  if (const auto& chosen = session.normed(); !chosen.normed.empty()) record["norm"] = {{"normed", chosen.normed}, {"plain", chosen.plain}};
   return record.dump(2) + "\n";
 }
 
@@ -29,6 +30,7 @@ void summary(const fs::path& run, Session& session, const TrainOptions& train, s
   session.layer().record_into(nullptr);
   out << "\n" << fmt::format("{:<12}", fs::exists(best) ? "best" : "last");
   bool header = false;
+  nlohmann::ordered_json record{{"checkpoint", fs::exists(best) ? "best" : "last"}, {"splits", nlohmann::ordered_json::object()}};
   for (const auto& [split, name] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")}) {
     if (session.dataset().size(split) == 0) continue;
     const auto metrics = evaluate_split(session, split, train.batch_size);
@@ -36,8 +38,12 @@ void summary(const fs::path& run, Session& session, const TrainOptions& train, s
       for (const Metric& m : metrics) out << fmt::format("{:>12}", m.name);
     header = true;
     out << "\n" << fmt::format("{:<12}", name);
-    for (const Metric& m : metrics) out << fmt::format("{:>12.4f}", m.value);
+    for (const Metric& m : metrics) {
+      out << fmt::format("{:>12.4f}", m.value);
+      record["splits"][name][m.name] = m.value;
+    }
   }
+  runs::write_whole(run / "summary.json", record.dump(2) + "\n");
   out << "\n\nrun folder: " << run.string() << "\n";
 }
 
@@ -78,6 +84,7 @@ std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experime
     file = fs::exists(from / "checkpoints/best.ckpt") ? from / "checkpoints/best.ckpt" : newest.empty() ? from / "checkpoints" : newest.front();
   }
   load_weights(session.model(), runs::load(file));
+  nn::fold_norms(session.model());
   const auto train = experiment.at("train").as<TrainOptions>();
   const auto eval = experiment.at("eval").as<EvalOptions>();
   std::vector<std::pair<std::string, std::vector<Metric>>> result;

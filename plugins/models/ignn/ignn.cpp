@@ -13,7 +13,7 @@ Tensor sparse(const Tensor& indices, const Tensor& values, std::int64_t n) {
 }
 
 /// X ↦ relu(W X A + b), b = Ω₁ U A + Ω₂ U, in rows of nodes: Z = Xᵀ, Z ↦ relu(Aᵀ Z Wᵀ + bᵀ).
-class Layer final : public torch::nn::Module {
+class Layer final : public torch::nn::Module, public zstar::nn::Weighted {
  public:
   Layer(std::int64_t in, std::int64_t out, bool second_term, const std::shared_ptr<zstar::Norm>& norm) : second_term_(second_term) {
     const double bound = 1.0 / std::sqrt(static_cast<double>(out));
@@ -24,6 +24,8 @@ class Layer final : public torch::nn::Module {
     omega_2_ = {*this, "Omega_2", uniform(out, in), {}, norm};
     if (!norm) register_parameter("bias", uniform(out, 1));
   }
+
+  std::vector<zstar::nn::Weight*> weights() override { return {&w_, &omega_1_, &omega_2_}; }
 
   /// bᵀ, [n, m]. \param at  Aᵀ, sparse \param u  node features, [n, p]
   Tensor injection(const Tensor& at, const Tensor& u, bool training) {

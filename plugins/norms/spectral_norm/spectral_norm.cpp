@@ -1,26 +1,38 @@
 /// \file Spectral normalisation. Equation, symbols and sources: README.md.
 #include <zstar/sdk.hpp>
 
+#include "operator.hpp"
+
 namespace {
 
 using torch::Tensor;
 using zstar::Geometry;
+using namespace zstar_spectral_norm;
 
-/// W = V φ, φ = g / σ, σ = uᵀ M v the largest singular value of the weight as a matrix M [out, rest], by power iteration
-/// that goes on from step to step. The gradient sees M alone: u and v are constants.
+Tensor wide(const Tensor& t) { return t.scalar_type() == torch::kFloat64 ? t : t.to(torch::kFloat32); }
+Tensor unit(const Tensor& t) { return t / t.norm().clamp_min(1e-12); }
+
+/// W = V φ, φ = g / σ, σ = ⟨u, A v⟩ the largest singular value of the map A that the weight stands for, by power iteration
+/// that goes on from step to step. The gradient sees A alone: u and v are constants.
 class SpectralNorm final : public zstar::Norm {
  public:
   struct Options {
     bool learn_scale = true, clip = false;
-    std::string scale = "scalar";
+    std::string scale = "scalar", of = "matrix";
     double target = 1.0, clip_value = 1.0;
     std::int64_t power_iterations = 1;
+    std::vector<std::int64_t> input_size;
   };
   static auto options() {
     return std::tuple{
         zstar::opt("learn_scale", &Options::learn_scale, "g is a parameter; at first target"),
         zstar::choice("scale", &Options::scale, "g is one number, the operator norm; or one for each output, as published",
                       {"scalar", "per_row"}),
+        zstar::choice("of", &Options::of, "of a convolution: the norm of the kernel as a matrix, or that of the map of images",
+                      {"matrix", "operator"}),
+        zstar::opt("input_size", &Options::input_size,
+                   "of = operator: length, height × width, … of images whose size the model does not say; one number: all axes",
+                   zstar::at_least(1)),
         zstar::opt("target", &Options::target, "operator norm without a learned scale, or g at first", zstar::above(0.0)),
         zstar::opt("clip", &Options::clip, "keep |φ| at or below clip_value"),
         zstar::opt("clip_value", &Options::clip_value, "bound of |φ|", zstar::above(0.0)),
@@ -28,12 +40,23 @@ class SpectralNorm final : public zstar::Norm {
   }
   SpectralNorm(const Options& o, zstar::Host&) : o_(o) {}
 
+ private:
+  /// What f makes of the linear map of a weight of this geometry.
+  template <class F>
+  auto with_map(const Geometry& geometry, const F& f) const {
+    if (o_.of == "matrix" || geometry.map == Geometry::Map::linear) return f(MatrixMap(geometry));
+    return f(ConvolutionMap(geometry, image_size(geometry)));
+  }
+
+ public:
+
   std::vector<zstar::Stored> store(const Tensor& weight, const Geometry& geometry) override {
     const torch::NoGradGuard no_grad;
-    const Tensor m = matrix(weight, geometry);
-    Tensor u = torch::randn({m.size(0)}, m.options()), v = torch::randn({m.size(1)}, m.options());
-    u.div_(u.norm().clamp_min(eps)), v.div_(v.norm().clamp_min(eps));
-    settle(m, u, v);
+    const auto [u, v] = with_map(geometry, [&](const auto& map) {
+      const Tensor u0 = unit(torch::randn(map.output_sizes(weight), weight.options())), v0 = unit(torch::randn(map.input_sizes(weight), weight.options()));
+      settle(map, weight, u0, v0);
+      return std::pair(u0, v0);
+    });
     std::vector<zstar::Stored> stored{{"_orig", weight, true}};
     if (o_.learn_scale) stored.push_back({"_g", torch::full(scale_sizes(weight, geometry), o_.target, weight.options()), true});
     stored.push_back({"_u", u, false});
@@ -41,42 +64,59 @@ class SpectralNorm final : public zstar::Norm {
     return stored;
   }
 
+  void settle(const std::vector<Tensor>& stored, const Geometry& geometry) override {
+    const torch::NoGradGuard no_grad;
+    with_map(geometry, [&](const auto& map) { return settle(map, stored.front().detach(), stored[stored.size() - 2], stored.back()), 0; });
+  }
+
   Tensor effective(const std::vector<Tensor>& stored, const Geometry& geometry, bool training) override {
     const Tensor &weight = stored.front(), &u = stored[stored.size() - 2], &v = stored.back();
-    const Tensor m = matrix(weight, geometry);
-    if (training) {
-      const torch::NoGradGuard no_grad;
-      for (std::int64_t k = 0; k < o_.power_iterations; ++k) iterate(m.detach(), u, v);
-    }
-    const Tensor sigma = torch::dot(u.clone(), m.mv(v.clone()));  // copies: later solves iterate u and v in place
-    const Tensor g = o_.learn_scale ? stored[1] : torch::full({}, o_.target, weight.options());
-    Tensor factor = g / sigma;
+    const Tensor sigma = with_map(geometry, [&](const auto& map) {
+      if (training) {
+        const torch::NoGradGuard no_grad;
+        for (std::int64_t k = 0; k < o_.power_iterations; ++k) iterate(map, wide(weight.detach()), u, v);
+      }
+      const Tensor image = map.forward(wide(weight), wide(v).clone());  // copies: later solves iterate u and v in place
+      return torch::dot(wide(u).clone().flatten(), image.flatten());
+    });
+    const Tensor zero = sigma == 0, g = o_.learn_scale ? stored[1] : torch::full({}, o_.target, weight.options());
+    Tensor factor = (g / sigma.masked_fill(zero, 1.0)).masked_fill(zero, 0.0);  // a weight of zeros stays
     if (o_.clip) factor = factor.clamp(-o_.clip_value, o_.clip_value);
-    return weight * factor;
+    return weight * factor.to(weight.scalar_type());
   }
 
  private:
-  static constexpr double eps = 1e-12;
+  Sizes image_size(const Geometry& geometry) const {
+    const std::size_t axes = geometry.stride.size();
+    if (geometry.input_size.size() == axes) return geometry.input_size;
+    if (o_.input_size.size() == axes) return o_.input_size;
+    if (o_.input_size.size() == 1) return Sizes(axes, o_.input_size.front());
+    throw zstar::OptionError("input_size", "of = \"operator\" needs the size of the images; this model does not say it: give input_size, "
+                                           "one number or " + std::to_string(axes));
+  }
 
-  static Tensor matrix(const Tensor& weight, const Geometry& geometry) {
-    return weight.movedim(geometry.output_axis, 0).flatten(1);  // [out, rest]
+  template <class Map>
+  static Tensor iterate(const Map& map, const Tensor& weight, const Tensor& u, const Tensor& v) {
+    const Tensor right = unit(map.transposed(weight, wide(u))), image = map.forward(weight, right);
+    v.copy_(right);
+    u.copy_(unit(image));
+    return image.norm();
   }
-  static void iterate(const Tensor& m, const Tensor& u, const Tensor& v) {
-    const Tensor a = m.t().mv(u);
-    v.copy_(a / a.norm().clamp_min(eps));
-    const Tensor b = m.mv(v);
-    u.copy_(b / b.norm().clamp_min(eps));
-  }
-  /// Until σ moves by less than 1e-4 of itself, so that the weight is normalised from the first use on.
-  static void settle(const Tensor& m, const Tensor& u, const Tensor& v) {
+
+  /// Until σ moves by less than 1e-6 of itself, so that the weight is normalised from the first use on. Vectors that the weight
+  /// maps to nothing (from a damaged or another file) are drawn anew.
+  template <class Map>
+  static void settle(const Map& map, const Tensor& weight, const Tensor& u, const Tensor& v) {
+    const Tensor w = wide(weight);
+    if (!std::isnormal(map.transposed(w, wide(u)).norm().template item<double>())) u.normal_(), u.copy_(unit(wide(u)));
     double before = 0;
-    for (int k = 0; k < 1000; ++k) {
-      iterate(m, u, v);
-      const double sigma = torch::dot(u, m.mv(v)).item<double>();
-      if (std::abs(sigma - before) <= 1e-6 * std::abs(sigma)) return;
+    for (int k = 0; k < 5000; ++k) {
+      const double sigma = iterate(map, w, u, v).template item<double>();
+      if (std::abs(sigma - before) <= 1e-7 * sigma) return;
       before = sigma;
     }
   }
+
   std::vector<std::int64_t> scale_sizes(const Tensor& weight, const Geometry& geometry) const {
     if (o_.scale == "scalar") return {};
     std::vector<std::int64_t> sizes(static_cast<std::size_t>(weight.dim()), 1);

@@ -16,6 +16,7 @@ struct Geometry {
   std::int64_t output_axis = 0;                      ///< axis of the weight that counts outputs: 0, transposed: 1
   std::vector<std::int64_t> stride, padding, dilation;
   std::int64_t groups = 1;
+  std::vector<std::int64_t> input_size;              ///< of a convolution's input: length, height × width, …; empty: unknown
 };
 
 /// A tensor that a norm keeps in the place of the weight. Its full name is the weight's name and the suffix.
@@ -33,6 +34,9 @@ class Norm : public Object {
   /// The effective weight, differentiable. Called once per solve.
   /// \param stored  in the order of store(); buffers may be updated in place when `training`
   virtual Tensor effective(const std::vector<Tensor>& stored, const Geometry& geometry, bool training) = 0;
+  /// Brings the buffers in line with parameters that came from elsewhere. Called before effective() when the stored tensors were
+  /// loaded or converted, and in evaluation after training.
+  virtual void settle(const std::vector<Tensor>& /*stored*/, const Geometry& /*geometry*/) {}
 };
 
 }  // namespace zstar

@@ -6,6 +6,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <torch/nn/module.h>
@@ -41,6 +42,9 @@ class VariationalDropout final : public torch::nn::Module, public Freezable {
     return x * *slot();
   }
 
+  /// Where masks are drawn from; undefined: LibTorch's generator of the device, which `[experiment] seed` seeds.
+  void draw_from(at::Generator generator) { generator_ = std::move(generator); }
+
   /// Shape of the mask for an input of shape `sizes`.
   std::vector<std::int64_t> mask_sizes(at::IntArrayRef sizes) const {
     std::vector<std::int64_t> mask = sizes.vec();
@@ -55,10 +59,14 @@ class VariationalDropout final : public torch::nn::Module, public Freezable {
   Tensor draw(const Tensor& x) const {
     const torch::NoGradGuard no_grad;
     const auto mask = torch::empty(mask_sizes(x.sizes()), x.options());
-    return p_ == 1.0 ? mask.zero_() : mask.bernoulli_(1.0 - p_).div_(1.0 - p_);
+    if (p_ == 1.0) return mask.zero_();
+    if (generator_.defined()) mask.bernoulli_(1.0 - p_, generator_);
+    else mask.bernoulli_(1.0 - p_);
+    return mask.div_(1.0 - p_);
   }
 
   double p_;
+  at::Generator generator_;
   DropWhat what_;
   bool token_first_;
 };

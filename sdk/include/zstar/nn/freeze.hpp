@@ -1,6 +1,7 @@
 #pragma once
 /// \file Freezing a cell: what must not change during one solve and its backward pass is computed once.
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -75,6 +76,8 @@ inline Frozen freeze(torch::nn::Module& module, bool training) {
   Frozen frozen;
   for (const auto& child : module.modules(/*include_self=*/false))
     if (auto* layer = dynamic_cast<Freezable*>(child.get())) {
+      auto& known = frozen.store_->layers;
+      if (std::find(known.begin(), known.end(), layer) != known.end()) continue;  // a module that is registered twice
       frozen.store_->layers.push_back(layer);
       frozen.store_->tensors.push_back(layer->prepare(training));
     }

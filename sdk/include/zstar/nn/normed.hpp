@@ -13,43 +13,10 @@
 #include <torch/nn/init.h>
 #include <torch/nn/module.h>
 
-#include "zstar/abi/norm.hpp"
 #include "zstar/nn/freeze.hpp"
+#include "zstar/nn/weight.hpp"
 
 namespace zstar::nn {
-
-/// A weight of a module under a norm (or plain, if the norm is null), kept under the published names: `weight`, or
-/// `weight_g`, `weight_v` and so on.
-class Weight {
- public:
-  Weight() = default;
-  Weight(torch::nn::Module& owner, std::string name, Tensor value, Geometry geometry, std::shared_ptr<Norm> norm)
-      : norm_(std::move(norm)), geometry_(std::move(geometry)), name_(std::move(name)) {
-    if (!norm_) {
-      stored_.push_back(owner.register_parameter(name_, std::move(value)));
-      return;
-    }
-    for (auto& s : norm_->store(value, geometry_)) {
-      const std::string full = name_ + s.suffix;
-      stored_.push_back(s.trainable ? owner.register_parameter(full, s.value.detach().clone())
-                                    : owner.register_buffer(full, s.value));
-    }
-  }
-
-  /// The effective weight, computed from the parameters as they are now.
-  Tensor effective(bool training) const {
-    return norm_ ? norm_->effective(stored_, geometry_, training) : stored_.front();
-  }
-
-  const Geometry& geometry() const { return geometry_; }
-  const std::vector<Tensor>& stored() const { return stored_; }
-
- private:
-  std::shared_ptr<Norm> norm_;
-  Geometry geometry_;
-  std::string name_;
-  std::vector<Tensor> stored_;
-};
 
 /// U(±1/√fan_in), the framework's default for linear maps and convolutions.
 inline Tensor default_weight(const std::vector<std::int64_t>& sizes, std::int64_t fan_in) {
@@ -57,14 +24,31 @@ inline Tensor default_weight(const std::vector<std::int64_t>& sizes, std::int64_
   return torch::empty(sizes).uniform_(-bound, bound);
 }
 
+namespace detail {
+template <class F>
+struct Argument;
+template <class R, class C, class A>
+struct Argument<R (C::*)(const A&) const> {
+  using type = A;
+};
+}  // namespace detail
+/// LibTorch's optional device, whose type differs between versions.
+using MaybeDevice = detail::Argument<decltype(&torch::nn::Module::clone)>::type;
+
 /// A module that is one weight and perhaps a bias. The bias comes first in the state dictionary when the weight is
 /// normed, last when it is plain, as in published checkpoints.
-class Normed : public torch::nn::Module, public Freezable {
+class Normed : public torch::nn::Module, public Freezable, public Weighted {
  public:
-  Tensor prepare(bool training) final { return weight_.effective(training); }
+  Tensor prepare(bool training) final { return owner_ ? Tensor() : weight_.effective(training); }
   /// The effective weight: that of the solve under way, or else computed afresh.
-  Tensor weight() const { return slot() ? *slot() : weight_.effective(/*training=*/false); }
+  Tensor weight() const {
+    if (owner_) return owner_->weight();
+    return slot() ? *slot() : weight_.effective(/*training=*/false);
+  }
   const Tensor& bias() const { return bias_; }
+  std::vector<Weight*> weights() final { return owner_ ? std::vector<Weight*>{} : std::vector<Weight*>{&weight_}; }
+  /// Another initial weight.
+  void assign(const Tensor& weight) { weight_.assign(weight); }
 
  protected:
   Normed(Tensor weight, Tensor bias, Geometry geometry, std::shared_ptr<Norm> norm) {
@@ -73,9 +57,30 @@ class Normed : public torch::nn::Module, public Freezable {
     weight_ = Weight(*this, "weight", std::move(weight), std::move(geometry), std::move(norm));
     if (!bias_first && bias.defined()) bias_ = register_parameter("bias", std::move(bias));
   }
+  /// A layer with the weight of another, which keeps its parameters and its norm.
+  Normed(std::shared_ptr<Normed> owner, Tensor bias) : owner_(std::move(owner)) {
+    if (bias.defined()) bias_ = register_parameter("bias", std::move(bias));
+  }
+
+  /// Makes a memberwise copy independent of what it was copied from. A tied layer stays tied.
+  template <class Layer>
+  static std::shared_ptr<torch::nn::Module> independent(const Layer& layer, const MaybeDevice& device) {
+    const torch::NoGradGuard no_grad;
+    auto copy = std::make_shared<Layer>(layer);
+    if (!copy->owner_) copy->weight_.separate(*copy);
+    if (copy->bias_.defined())
+      copy->bias_ = detail::parameters_of(*copy)["bias"] = layer.bias_.detach().clone().requires_grad_(layer.bias_.requires_grad());
+    if (device) copy->to(*device);
+    return copy;
+  }
+
+  const Geometry& geometry() const { return owner_ ? owner_->geometry() : weight_.geometry(); }
 
   Weight weight_;
   Tensor bias_;
+
+ private:
+  std::shared_ptr<Normed> owner_;
 };
 
 /// x ↦ x Wᵀ + b. \par Parameters  weight [out, in] under the norm, bias [out]
@@ -83,14 +88,21 @@ class Linear final : public Normed {
  public:
   Linear(std::int64_t in, std::int64_t out, std::shared_ptr<Norm> norm, bool bias = true)
       : Normed(default_weight({out, in}, in), bias ? default_weight({out}, in) : Tensor(), {}, std::move(norm)) {}
+  /// With the weight of another layer: one parameter, normed once.
+  explicit Linear(const std::shared_ptr<Linear>& tied, bool bias = true)
+      : Normed(tied, bias ? default_weight({tied->weight().size(0)}, tied->weight().size(1)) : Tensor()) {}
 
   Tensor forward(const Tensor& x) { return torch::linear(x, weight(), bias_); }
+  std::shared_ptr<torch::nn::Module> clone(const MaybeDevice& device = {}) const override {
+    return independent(*this, device);
+  }
 };
 
 struct ConvOptions {
   std::int64_t in, out, kernel;
   std::int64_t stride = 1, padding = 0, dilation = 1, groups = 1;
   bool bias = true;
+  std::vector<std::int64_t> input_size = {};  ///< of the images that come in, for norms of the operator
 };
 
 /// Cross-correlation in `dim` = 1, 2 or 3 dimensions. \par Parameters  weight [out, in/groups, k…] under the norm, bias [out]
@@ -98,14 +110,18 @@ template <int dim>
 class Conv final : public Normed {
  public:
   Conv(const ConvOptions& o, std::shared_ptr<Norm> norm)
-      : Normed(default_weight(sizes(o), fan_in(o)), o.bias ? default_weight({o.out}, fan_in(o)) : Tensor(), geometry(o),
+      : Normed(default_weight(sizes(o), fan_in(o)), o.bias ? default_weight({o.out}, fan_in(o)) : Tensor(), geometry_of(o),
                std::move(norm)) {}
 
   Tensor forward(const Tensor& x) {
-    const Geometry& g = weight_.geometry();
+    const Geometry& g = geometry();
     if constexpr (dim == 1) return torch::conv1d(x, weight(), bias_, g.stride, g.padding, g.dilation, g.groups);
     else if constexpr (dim == 2) return torch::conv2d(x, weight(), bias_, g.stride, g.padding, g.dilation, g.groups);
     else return torch::conv3d(x, weight(), bias_, g.stride, g.padding, g.dilation, g.groups);
+  }
+
+  std::shared_ptr<torch::nn::Module> clone(const MaybeDevice& device = {}) const override {
+    return independent(*this, device);
   }
 
  private:
@@ -117,9 +133,9 @@ class Conv final : public Normed {
   static std::int64_t fan_in(const ConvOptions& o) {
     return o.in / o.groups * static_cast<std::int64_t>(std::pow(o.kernel, dim));
   }
-  static Geometry geometry(const ConvOptions& o) {
+  static Geometry geometry_of(const ConvOptions& o) {
     const auto all = [](std::int64_t n) { return std::vector<std::int64_t>(dim, n); };
-    return {Geometry::Map::convolution, 0, all(o.stride), all(o.padding), all(o.dilation), o.groups};
+    return {Geometry::Map::convolution, 0, all(o.stride), all(o.padding), all(o.dilation), o.groups, o.input_size};
   }
 };
 using Conv1d = Conv<1>;
@@ -131,15 +147,19 @@ template <int dim>
 class ConvTranspose final : public Normed {
  public:
   ConvTranspose(const ConvOptions& o, std::shared_ptr<Norm> norm)
-      : Normed(default_weight(sizes(o), fan_in(o)), o.bias ? default_weight({o.out}, fan_in(o)) : Tensor(), geometry(o),
+      : Normed(default_weight(sizes(o), fan_in(o)), o.bias ? default_weight({o.out}, fan_in(o)) : Tensor(), geometry_of(o),
                std::move(norm)) {}
 
   Tensor forward(const Tensor& x) {
-    const Geometry& g = weight_.geometry();
+    const Geometry& g = geometry();
     const std::vector<std::int64_t> no_extra(dim, 0);
     if constexpr (dim == 1) return torch::conv_transpose1d(x, weight(), bias_, g.stride, g.padding, no_extra, g.groups, g.dilation);
     else if constexpr (dim == 2) return torch::conv_transpose2d(x, weight(), bias_, g.stride, g.padding, no_extra, g.groups, g.dilation);
     else return torch::conv_transpose3d(x, weight(), bias_, g.stride, g.padding, no_extra, g.groups, g.dilation);
+  }
+
+  std::shared_ptr<torch::nn::Module> clone(const MaybeDevice& device = {}) const override {
+    return independent(*this, device);
   }
 
  private:
@@ -151,9 +171,9 @@ class ConvTranspose final : public Normed {
   static std::int64_t fan_in(const ConvOptions& o) {
     return o.out / o.groups * static_cast<std::int64_t>(std::pow(o.kernel, dim));
   }
-  static Geometry geometry(const ConvOptions& o) {
+  static Geometry geometry_of(const ConvOptions& o) {
     const auto all = [](std::int64_t n) { return std::vector<std::int64_t>(dim, n); };
-    return {Geometry::Map::transposed_convolution, 1, all(o.stride), all(o.padding), all(o.dilation), o.groups};
+    return {Geometry::Map::transposed_convolution, 1, all(o.stride), all(o.padding), all(o.dilation), o.groups, o.input_size};
   }
 };
 using ConvTranspose1d = ConvTranspose<1>;
