@@ -1,0 +1,104 @@
+#include "cohorts.hpp"
+
+namespace zstar_compose {
+
+std::unique_ptr<zstar::Solver> inner_solver(zstar::Host& host, const zstar::Part& part, const char* option) {
+  if (part.name.empty())
+    throw zstar::OptionError(option, std::string("'") + option + "' names no solver; write " + option + " = { name = \"anderson\" }");
+  auto solver = host.solver(part);
+  if (zstar::query<zstar::Driver>(*solver) != nullptr)
+    throw zstar::OptionError(option, "solver '" + part.name + "' chooses its own evaluations, so that it cannot be part of another; use it by itself");
+  return solver;
+}
+
+Tensor mask_of(const std::vector<std::int64_t>& samples, const Tensor& like) {
+  const Tensor mask = torch::zeros({like.size(0)}, torch::kBool);
+  for (const std::int64_t b : samples) mask.data_ptr<bool>()[b] = true;
+  return mask.to(like.device());
+}
+
+void Cohorts::begin(std::int64_t batch, std::int64_t width) {
+  batch_ = batch, width_ = width;
+  cohorts_.resize(std::min<std::size_t>(cohorts_.size(), 1));  // the first copy is used again
+  if (cohorts_.empty()) cohorts_.push_back({make_(0), {}});
+  Cohort& all = cohorts_[0];
+  all.samples.resize(static_cast<std::size_t>(batch));
+  for (std::int64_t b = 0; b < batch; ++b) all.samples[static_cast<std::size_t>(b)] = b;
+  all.begun = false;
+  all.solver->begin(batch, width);
+}
+
+void Cohorts::leave(Cohort& cohort, const std::vector<char>& gone) {
+  std::vector<std::int64_t> places, left;
+  for (std::size_t i = 0; i < cohort.samples.size(); ++i)
+    if (!gone[static_cast<std::size_t>(cohort.samples[i])]) places.push_back(static_cast<std::int64_t>(i)), left.push_back(cohort.samples[i]);
+  if (left.size() == cohort.samples.size()) return;
+  cohort.samples = std::move(left);
+  if (!cohort.begun) cohort.solver->begin(static_cast<std::int64_t>(places.size()), width_);
+  else if (!places.empty()) cohort.solver->keep(torch::tensor(places, torch::kInt64));
+}
+
+void Cohorts::move(const std::vector<std::int64_t>& samples, std::size_t kind) {
+  if (samples.empty()) return;
+  std::vector<char> gone(static_cast<std::size_t>(batch_), 0);
+  for (const std::int64_t b : samples) gone[static_cast<std::size_t>(b)] = 1;
+  for (Cohort& cohort : cohorts_) leave(cohort, gone);
+  std::erase_if(cohorts_, [](const Cohort& cohort) { return cohort.samples.empty(); });
+  cohorts_.push_back({make_(kind), samples});
+  cohorts_.back().solver->begin(static_cast<std::int64_t>(samples.size()), width_);
+}
+
+void Cohorts::keep(const Tensor& rows) {
+  const Tensor kept = rows.cpu().contiguous();
+  std::vector<char> gone(static_cast<std::size_t>(batch_), 1);
+  std::vector<std::int64_t> place(static_cast<std::size_t>(batch_), 0);
+  batch_ = kept.size(0);
+  for (std::int64_t i = 0; i < batch_; ++i) {
+    const auto b = static_cast<std::size_t>(kept.data_ptr<std::int64_t>()[i]);
+    gone[b] = 0, place[b] = i;
+  }
+  for (Cohort& cohort : cohorts_) leave(cohort, gone);
+  std::erase_if(cohorts_, [](const Cohort& cohort) { return cohort.samples.empty(); });
+  for (Cohort& cohort : cohorts_)
+    for (std::int64_t& b : cohort.samples) b = place[static_cast<std::size_t>(b)];
+}
+
+Tensor Cohorts::propose(const Tensor& z, const Tensor& fz) {
+  if (cohorts_.size() == 1 && std::is_sorted(cohorts_[0].samples.begin(), cohorts_[0].samples.end())) {
+    cohorts_[0].begun = true;
+    return cohorts_[0].solver->propose(z, fz);
+  }
+  Tensor next = torch::empty_like(z);
+  for (Cohort& cohort : cohorts_) {
+    cohort.begun = true;
+    const Tensor rows = torch::tensor(cohort.samples, torch::kInt64).to(z.device());
+    next.index_copy_(0, rows, cohort.solver->propose(z.index_select(0, rows), fz.index_select(0, rows)));
+  }
+  return next;
+}
+
+void Progress::keep(const Tensor& rows) {
+  const Tensor kept = rows.cpu().contiguous();
+  std::vector<Sample> left;
+  for (std::int64_t i = 0; i < kept.size(0); ++i) left.push_back(samples_[static_cast<std::size_t>(kept.data_ptr<std::int64_t>()[i])]);
+  samples_ = std::move(left);
+}
+
+Progress::Verdict Progress::judge(std::int64_t sample, double size2, double growth, std::int64_t patience) {
+  Sample& s = samples_[static_cast<std::size_t>(sample)];
+  ++s.age;
+  if (!std::isfinite(size2) || size2 > growth * growth * s.best) return Verdict::failed;
+  s.best = std::min(s.best, size2);
+  s.idle = size2 < 0.95 * 0.95 * s.mark ? 0 : s.idle + 1;
+  if (s.idle == 0) s.mark = size2;
+  return patience > 0 && s.idle >= patience ? Verdict::stalled : Verdict::well;
+}
+
+void Progress::renew(std::int64_t sample) {
+  Sample& s = samples_[static_cast<std::size_t>(sample)];
+  s.age = s.idle = 0;
+}
+
+}  // namespace zstar_compose
+
+ZSTAR_PLUGIN("zstar.compose", "0.1.0", "solvers made of other solvers")

@@ -1,0 +1,71 @@
+#pragma once
+/// \file Solvers inside solvers: copies of them, each for some samples of a batch.
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include <zstar/residual_window.hpp>
+#include <zstar/sdk.hpp>
+
+namespace zstar_compose {
+
+using torch::Tensor;
+
+/// The solver that an option names. \throws zstar::OptionError if it chooses its own evaluations: it has no proposals
+std::unique_ptr<zstar::Solver> inner_solver(zstar::Host& host, const zstar::Part& part, const char* option);
+
+/// Solvers of several kinds side by side. Each sample belongs to one copy of one kind; the samples of a copy were given to it
+/// together and are a batch of their own to it.
+class Cohorts {
+ public:
+  using Make = std::function<std::unique_ptr<zstar::Solver>(std::size_t kind)>;
+  explicit Cohorts(Make make) : make_(std::move(make)) {}
+
+  /// All samples to one copy of kind 0.
+  void begin(std::int64_t batch, std::int64_t width);
+  void keep(const Tensor& rows);
+  /// Gives these samples to a new copy, which knows nothing of them. \param samples  rising
+  void move(const std::vector<std::int64_t>& samples, std::size_t kind);
+  Tensor propose(const Tensor& z, const Tensor& fz);
+
+ private:
+  struct Cohort {
+    std::unique_ptr<zstar::Solver> solver;
+    std::vector<std::int64_t> samples;
+    bool begun = false;  // it has proposed: a solver that has not remembers no rows
+  };
+  void leave(Cohort& cohort, const std::vector<char>& gone);
+
+  Make make_;
+  std::vector<Cohort> cohorts_;
+  std::int64_t batch_ = 0, width_ = 0;
+};
+
+/// What each sample has reached since it was last given away: numbers on the host.
+class Progress {
+ public:
+  void begin(std::int64_t batch) { samples_.assign(static_cast<std::size_t>(batch), {}); }
+  void keep(const Tensor& rows);
+  enum class Verdict { well, stalled, failed };
+  /// Notes ‖r‖² of an evaluation. \param growth  failed: not finite, or more than this many times the best
+  /// \param patience  stalled: evaluations without 5 % progress; 0: never
+  Verdict judge(std::int64_t sample, double size2, double growth, std::int64_t patience);
+  void renew(std::int64_t sample);
+  std::int64_t age(std::int64_t sample) const { return samples_[static_cast<std::size_t>(sample)].age; }
+
+ private:
+  struct Sample {
+    double best = INFINITY, mark = INFINITY;
+    std::int64_t age = 0, idle = 0;
+  };
+  std::vector<Sample> samples_;
+};
+
+/// ‖r‖² on the host, [B]. On a device this is one read-back.
+inline Tensor host_length2(zstar::Products& products, const Tensor& r) { return zstar::length2(products, r).cpu().contiguous(); }
+
+/// A mask of these samples on the device of `like`.
+Tensor mask_of(const std::vector<std::int64_t>& samples, const Tensor& like);
+
+}  // namespace zstar_compose
