@@ -1,0 +1,64 @@
+/// \file CIFAR-10 and CIFAR-100 in their binary form. Layout and source: README.md.
+#include "images.hpp"
+
+namespace {
+
+using namespace zstar_images;
+
+constexpr std::int64_t pixels = 3 * 32 * 32;
+
+class Cifar final : public Images {
+ public:
+  struct Options : ImageOptions {
+    std::string labels = "ten";
+  };
+  static auto options() {
+    return std::tuple_cat(
+        image_options<Options>("folder of data_batch_1.bin … test_batch.bin (or train.bin, test.bin), or the one above it",
+                               "subtracted from the channels, on the scale 0 … 1; empty: that of the published programs"),
+        std::tuple{zstar::choice("labels", &Options::labels, "ten: CIFAR-10; fine, coarse: the 100 classes or 20 superclasses of CIFAR-100",
+                                 {"ten", "fine", "coarse"})});
+  }
+
+  Cifar(const Options& o, zstar::Host&) : Images(o), label_bytes_(o.labels == "ten" ? 1 : 2), label_at_(o.labels == "fine" ? 1 : 0) {
+    const bool ten = o.labels == "ten";
+    const fs::path folder = locate(o.path, ten);
+    std::vector<Labelled> train;
+    for (const std::string& name : ten ? std::vector<std::string>{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"}
+                                       : std::vector<std::string>{"train.bin"})
+      if (const fs::path file = find_file(folder, name); !file.empty()) train.push_back(read(file));
+    const fs::path test = find_file(folder, ten ? "test_batch.bin" : "test.bin");
+    if (train.empty()) throw std::runtime_error(folder.string() + " has no file of training images (" + (ten ? "data_batch_1.bin" : "train.bin") + ", or .gz)");
+    std::vector<Tensor> images, labels;
+    for (const Labelled& part : train) images.push_back(part.images), labels.push_back(part.labels);
+    set({torch::cat(images), torch::cat(labels)}, test.empty() ? Labelled() : read(test), ten ? 10 : o.labels == "fine" ? 100 : 20,
+        ten ? std::vector{0.4914, 0.4822, 0.4465} : std::vector{0.5071, 0.4867, 0.4408},
+        ten ? std::vector{0.2023, 0.1994, 0.2010} : std::vector{0.2675, 0.2565, 0.2761});
+  }
+
+ private:
+  static fs::path locate(const fs::path& path, bool ten) {
+    const std::string first = ten ? "data_batch_1.bin" : "train.bin";
+    for (const fs::path& folder : {path, path / (ten ? "cifar-10-batches-bin" : "cifar-100-binary")})
+      if (!find_file(folder, first).empty()) return folder;
+    throw OptionError("path", path.string() + " holds no " + first + " (or .gz), nor a folder " + (ten ? "cifar-10-batches-bin" : "cifar-100-binary") +
+                                  " with it; name the folder of the binary version of the data");
+  }
+
+  /// Records of one or two label bytes and 3072 pixels in planes; as many as the file holds.
+  Labelled read(const fs::path& file) const {
+    const Bytes bytes = read_file(file);
+    const std::int64_t record = label_bytes_ + pixels, size = static_cast<std::int64_t>(bytes.size());
+    if (size == 0 || size % record != 0)
+      damaged(file, "has " + std::to_string(size) + " bytes, no multiple of " + std::to_string(record) + ", the size of a record: it is cut short, or of another data set");
+    const Tensor records = torch::from_blob(const_cast<std::uint8_t*>(bytes.data()), {size / record, record}, torch::kUInt8);
+    return {records.narrow(1, label_bytes_, pixels).reshape({-1, 3, 32, 32}).clone(), records.select(1, label_at_).to(torch::kInt64)};
+  }
+
+  std::int64_t label_bytes_, label_at_;
+};
+
+}  // namespace
+
+ZSTAR_PLUGIN("zstar.images", "0.1.0", "data sets of classified images")
+ZSTAR_DATASET(Cifar, "cifar10", "CIFAR-10 or CIFAR-100, binary version")

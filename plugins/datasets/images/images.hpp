@@ -1,0 +1,144 @@
+#pragma once
+/// \file Classified images in memory: splits, augmentation, normalisation, batches. What data sets of images share.
+
+#include <zstar/sdk.hpp>
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "files.hpp"
+
+namespace zstar_images {
+namespace {
+
+using torch::Tensor;
+using zstar::OptionError;
+using zstar::Split;
+
+/// Images [N, C, H, W] of bytes with their labels [N].
+struct Labelled {
+  Tensor images, labels;
+  std::int64_t size() const { return labels.defined() ? labels.numel() : 0; }
+};
+
+struct ImageOptions {
+  std::string path;
+  std::int64_t validation = 0, split_seed = 0, padding = 0;
+  bool flip = false;
+  std::vector<double> mean, std;
+};
+
+/// The options of every data set of images, to follow those of its own.
+template <class O>
+auto image_options(const char* path, const char* mean) {
+  const auto own = []<class T>(T ImageOptions::*member) -> T O::* { return member; };
+  return std::tuple{
+      zstar::opt("path", own(&ImageOptions::path), path),
+      zstar::opt("validation", own(&ImageOptions::validation), "training images set aside, drawn with split_seed", zstar::at_least(0)),
+      zstar::opt("split_seed", own(&ImageOptions::split_seed), "which images validate", zstar::at_least(0)),
+      zstar::opt("padding", own(&ImageOptions::padding), "augmentation: black pixels added on every side, of which a window of the old size is cut at random", zstar::at_least(0), "pixels"),
+      zstar::opt("flip", own(&ImageOptions::flip), "augmentation: every second image is mirrored, left to right"),
+      zstar::opt("mean", own(&ImageOptions::mean), mean),
+      zstar::opt("std", own(&ImageOptions::std), "divisors of the channels, on the scale 0 … 1; empty: as for mean", zstar::above(0.0))};
+}
+
+inline at::Generator generator(std::uint64_t seed) { return at::make_generator<at::CPUGeneratorImpl>(seed); }
+
+inline std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed) {
+  const Tensor order = torch::randperm(n, generator(seed));
+  return {order.data_ptr<std::int64_t>(), order.data_ptr<std::int64_t>() + n};
+}
+
+/// Batch tensors: `images` (B, C, H, W) float32, (pixel/255 − mean)/std, and `labels` (B).
+class Images : public zstar::Dataset {
+ public:
+  zstar::Description describe() const override {
+    const Tensor& any = splits_[0].images.defined() ? splits_[0].images : splits_[2].images;
+    return {{{"channels", any.size(1)}, {"height", any.size(2)}, {"width", any.size(3)}, {"classes", classes_}}};
+  }
+  std::int64_t size(Split split) const override { return of(split).size(); }
+
+  std::vector<std::vector<std::int64_t>> batches(Split split, std::int64_t batch_size, std::uint64_t shuffle_seed) const override {
+    const std::int64_t n = size(split);
+    std::vector<std::int64_t> order = permutation(n, shuffle_seed);
+    if (split != Split::train)
+      for (std::int64_t i = 0; i < n; ++i) order[static_cast<std::size_t>(i)] = i;
+    std::vector<std::vector<std::int64_t>> out;
+    for (std::int64_t i = 0; i < n; i += batch_size) out.emplace_back(order.begin() + i, order.begin() + std::min(n, i + batch_size));
+    return out;
+  }
+
+  zstar::Batch load(Split split, const std::vector<std::int64_t>& indices, std::uint64_t seed) const override {
+    const Labelled& data = of(split);
+    const Tensor rows = torch::tensor(indices, torch::kInt64);
+    Tensor images = data.images.index_select(0, rows);
+    if (split == Split::train) images = augmented(images, seed);
+    return {{{"images", (images.to(torch::kFloat32) / 255 - mean_) / std_}, {"labels", data.labels.index_select(0, rows)}}, indices};
+  }
+
+ protected:
+  explicit Images(const ImageOptions& o) : o_(o) {
+    if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the data: --set dataset.path=FOLDER");
+  }
+
+  /// Takes the data over. \param mean, std  of the channels where the options do not say them
+  void set(Labelled train, Labelled test, std::int64_t classes, std::vector<double> mean, std::vector<double> std) {
+    classes_ = classes;
+    for (const Labelled* part : {&train, &test})
+      if (part->size() > 0 && (part->labels.min().item<std::int64_t>() < 0 || part->labels.max().item<std::int64_t>() >= classes))
+        throw std::runtime_error(o_.path + ": a label is not below " + std::to_string(classes) + ", the number of classes; is it another data set?");
+    if (train.size() > 0 && test.size() > 0 && train.images.sizes().slice(1) != test.images.sizes().slice(1))
+      throw std::runtime_error(o_.path + ": images for training and for testing have different sizes");
+    if (o_.validation > 0 && o_.validation >= train.size())
+      throw OptionError("validation", "validation is " + std::to_string(o_.validation) + ", there are " + std::to_string(train.size()) + " training images");
+    splits_[2] = std::move(test);
+    if (o_.validation == 0) splits_[0] = std::move(train);
+    else split(train);
+    const std::int64_t channels = describe().at("channels");
+    mean_ = per_channel("mean", o_.mean.empty() ? mean : o_.mean, channels);
+    std_ = per_channel("std", o_.std.empty() ? std : o_.std, channels);
+  }
+
+ private:
+  const Labelled& of(Split split) const { return splits_[static_cast<std::size_t>(split)]; }
+
+  void split(const Labelled& train) {
+    const Tensor order = torch::randperm(train.size(), generator(static_cast<std::uint64_t>(o_.split_seed)));
+    const auto part = [&](std::int64_t from, std::int64_t count) {
+      const Tensor rows = std::get<0>(order.narrow(0, from, count).sort());
+      return Labelled{train.images.index_select(0, rows), train.labels.index_select(0, rows)};
+    };
+    splits_[1] = part(0, o_.validation);
+    splits_[0] = part(o_.validation, train.size() - o_.validation);
+  }
+
+  static Tensor per_channel(const char* name, const std::vector<double>& values, std::int64_t channels) {
+    if (static_cast<std::int64_t>(values.size()) != channels)
+      throw OptionError(name, std::string(name) + " has " + std::to_string(values.size()) + " numbers, the images have " + std::to_string(channels) + " channels");
+    return torch::tensor(values, torch::kFloat64).to(torch::kFloat32).reshape({1, channels, 1, 1});
+  }
+
+  /// Windows of the padded images, some mirrored; decided by the seed alone.
+  Tensor augmented(Tensor images, std::uint64_t seed) const {
+    const std::int64_t n = images.size(0), h = images.size(2), w = images.size(3);
+    at::Generator draw = generator(seed);
+    if (o_.padding > 0) {
+      const Tensor padded = torch::constant_pad_nd(images, {o_.padding, o_.padding, o_.padding, o_.padding}, 0);
+      const Tensor corner = torch::randint(0, 2 * o_.padding + 1, {n, 2}, draw, torch::kInt64);
+      for (std::int64_t b = 0; b < n; ++b) {
+        const auto* at = corner.data_ptr<std::int64_t>() + 2 * b;
+        images[b].copy_(padded[b].narrow(1, at[0], h).narrow(2, at[1], w));
+      }
+    }
+    if (!o_.flip) return images;
+    const Tensor mirrored = torch::randint(0, 2, {n, 1, 1, 1}, draw, torch::kInt64).to(torch::kBool);
+    return torch::where(mirrored, images.flip({3}), images);
+  }
+
+  ImageOptions o_;
+  Labelled splits_[3];
+  std::int64_t classes_ = 0;
+  Tensor mean_, std_;
+};
+
+}  // namespace
+}  // namespace zstar_images

@@ -1,0 +1,248 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "tests/support/parts.hpp"
+#include "zstar/abi/dataset.hpp"
+
+namespace {
+
+using namespace zstar;
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using Bytes = std::string;
+
+/// A folder of its own for each test, removed after it.
+struct ImageFiles : ::testing::Test {
+  const fs::path folder = fs::temp_directory_path() / ("zstar_images_" + std::to_string(::getpid()) + "_" +
+                                                       ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  ImageFiles() { fs::create_directories(folder); }
+  ~ImageFiles() override { fs::remove_all(folder); }
+
+  void write(const std::string& name, const Bytes& bytes) const { std::ofstream(folder / name, std::ios::binary) << bytes; }
+  void write_gz(const std::string& name, const Bytes& bytes) const {
+    const gzFile out = gzopen((folder / name).c_str(), "wb");
+    ASSERT_EQ(gzwrite(out, bytes.data(), static_cast<unsigned>(bytes.size())), static_cast<int>(bytes.size()));
+    gzclose(out);
+  }
+  std::unique_ptr<Dataset> make(const std::string& name, Settings more = {}) const {
+    more.push_back({"path", folder.string()});
+    return test::make<Dataset>(Kind::dataset, name, more);
+  }
+  /// The message of the refusal.
+  std::string refusal(const std::string& name, const Settings& more = {}) const {
+    try {
+      make(name, more);
+    } catch (const std::exception& e) {
+      return e.what();
+    }
+    return "accepted";
+  }
+};
+
+/// Record r of a CIFAR file: its label and pixels r, r + 1, … modulo 251.
+Bytes cifar(std::int64_t first, std::int64_t count, std::int64_t labels = 1) {
+  Bytes bytes;
+  for (std::int64_t r = first; r < first + count; ++r) {
+    if (labels == 2) bytes += static_cast<char>(r % 20);
+    bytes += static_cast<char>(labels == 2 ? r % 100 : r % 10);
+    for (std::int64_t k = 0; k < 3072; ++k) bytes += static_cast<char>((r + k) % 251);
+  }
+  return bytes;
+}
+
+Bytes idx(const std::vector<std::uint32_t>& sizes, char type = 8) {
+  Bytes bytes{0, 0, type, static_cast<char>(sizes.size())};
+  std::uint32_t total = 1;
+  for (const std::uint32_t n : sizes) {
+    for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(n >> shift & 255);
+    total *= n;
+  }
+  for (std::uint32_t k = 0; k < total; ++k) bytes += static_cast<char>(sizes.size() == 1 ? k % 4 : k % 253);
+  return bytes;
+}
+
+Tensor first_image(const Dataset& data, Split split = Split::test) { return data.load(split, {0}, 1).at("images"); }
+
+TEST_F(ImageFiles, CifarCountsRecordsByTheSizeOfTheFile) {
+  write("data_batch_1.bin", cifar(0, 7)), write("data_batch_3.bin", cifar(7, 5)), write("test_batch.bin", cifar(100, 3));
+  const auto data = make("cifar10");
+  EXPECT_EQ(data->size(Split::train), 12);
+  EXPECT_EQ(data->size(Split::validation), 0);
+  EXPECT_EQ(data->size(Split::test), 3);
+  EXPECT_EQ(data->describe().at("classes"), 10);
+  const Batch batch = data->load(Split::test, {2, 0}, 1);
+  EXPECT_EQ(batch.at("labels")[0].item<std::int64_t>(), 2);
+  const double mean[] = {0.4914, 0.4822, 0.4465}, std[] = {0.2023, 0.1994, 0.2010};
+  for (std::int64_t c = 0; c < 3; ++c)  // pixel (c, 5, 6) of record 102
+    EXPECT_NEAR(batch.at("images")[0][c][5][6].item<double>(), ((102 + c * 1024 + 5 * 32 + 6) % 251 / 255.0 - mean[c]) / std[c], 1e-5);
+}
+
+TEST_F(ImageFiles, CifarHundredHasTwoLabels) {
+  write("train.bin", cifar(0, 30, 2)), write_gz("test.bin.gz", cifar(57, 2, 2));
+  const auto fine = make("cifar10", {{"labels", std::string("fine")}}), coarse = make("cifar10", {{"labels", std::string("coarse")}});
+  EXPECT_EQ(fine->describe().at("classes"), 100);
+  EXPECT_EQ(coarse->describe().at("classes"), 20);
+  EXPECT_EQ(fine->load(Split::test, {1}, 1).at("labels").item<std::int64_t>(), 58);
+  EXPECT_EQ(coarse->load(Split::test, {1}, 1).at("labels").item<std::int64_t>(), 18);
+  EXPECT_TRUE(first_image(*fine).equal(first_image(*coarse)));
+}
+
+TEST_F(ImageFiles, AFileAndItsGzAreTheSame) {
+  write("data_batch_1.bin", cifar(0, 3)), write("test_batch.bin", cifar(3, 2));
+  const Tensor plain = make("cifar10")->load(Split::test, {0, 1}, 1).at("images");
+  fs::remove(folder / "test_batch.bin"), write_gz("test_batch.bin.gz", cifar(3, 2));
+  EXPECT_TRUE(make("cifar10")->load(Split::test, {0, 1}, 1).at("images").equal(plain));
+}
+
+TEST_F(ImageFiles, DamagedCifarFilesAreSaid) {
+  EXPECT_THAT(refusal("cifar10"), AllOf(HasSubstr("data_batch_1.bin"), HasSubstr("cifar-10-batches-bin")));
+  write("data_batch_1.bin", cifar(0, 3).substr(0, 9000));
+  EXPECT_THAT(refusal("cifar10"), AllOf(HasSubstr("data_batch_1.bin has 9000 bytes"), HasSubstr("3073"), HasSubstr("remedy")));
+  write("data_batch_1.bin", "");
+  EXPECT_THAT(refusal("cifar10"), HasSubstr("has 0 bytes"));
+  Bytes wrong = cifar(0, 2);
+  wrong[0] = 77;
+  write("data_batch_1.bin", wrong);
+  EXPECT_THAT(refusal("cifar10"), HasSubstr("a label is not below 10"));
+  write("data_batch_1.bin", cifar(0, 3));
+  EXPECT_THAT(refusal("cifar10", {{"validation", std::int64_t{3}}}), HasSubstr("there are 3 training images"));
+  EXPECT_THAT(refusal("cifar10", {{"mean", std::vector<double>{0.5}}}), HasSubstr("the images have 3 channels"));
+}
+
+TEST_F(ImageFiles, AugmentationIsASeededWindowOrMirror) {
+  write("data_batch_1.bin", cifar(0, 64)), write("test_batch.bin", cifar(0, 64));
+  const Settings raw{{"mean", std::vector<double>{0, 0, 0}}, {"std", std::vector<double>{1, 1, 1}}};
+  const auto with = [&](const char* name, const OptValue& value) {
+    Settings s = raw;
+    s.push_back({name, value});
+    return make("cifar10", s);
+  };
+  const auto plain = make("cifar10", raw), cut = with("padding", std::int64_t{4}), mirrored = with("flip", true);
+  std::vector<std::int64_t> all(64);
+  for (std::int64_t i = 0; i < 64; ++i) all[static_cast<std::size_t>(i)] = i;
+  const Tensor x = plain->load(Split::train, all, 1).at("images"), y = cut->load(Split::train, all, 1).at("images");
+  EXPECT_TRUE(y.equal(cut->load(Split::train, all, 1).at("images")));
+  EXPECT_FALSE(y.equal(cut->load(Split::train, all, 2).at("images")));
+  EXPECT_TRUE(cut->load(Split::test, all, 1).at("images").equal(x)) << "only training images are changed";
+  const Tensor padded = torch::constant_pad_nd(x, {4, 4, 4, 4}, 0);
+  std::set<std::pair<int, int>> corners;
+  for (int b = 0; b < 64; ++b)
+    for (int dy = 0; dy <= 8; ++dy)
+      for (int dx = 0; dx <= 8; ++dx)
+        if (padded[b].narrow(1, dy, 32).narrow(2, dx, 32).equal(y[b])) corners.insert({dy, dx}), dy = dx = 9;
+  EXPECT_GT(corners.size(), 30u);  // of 81, 64 draws: 45 expected
+  const Tensor z = mirrored->load(Split::train, all, 1).at("images");
+  int turned = 0;
+  for (int b = 0; b < 64; ++b) {
+    EXPECT_TRUE(z[b].equal(x[b]) || z[b].equal(x[b].flip({2})));
+    turned += z[b].equal(x[b].flip({2}));
+  }
+  EXPECT_GT(turned, 16);  // 32 ± 4
+  EXPECT_LT(turned, 48);
+}
+
+TEST_F(ImageFiles, SplitsAndBatchesCoverEverySampleOnce) {
+  write("data_batch_1.bin", cifar(0, 50));
+  const auto data = make("cifar10", {{"validation", std::int64_t{10}}});
+  EXPECT_EQ(data->size(Split::train), 40);
+  EXPECT_EQ(data->size(Split::validation), 10);
+  EXPECT_EQ(data->size(Split::test), 0);
+  std::set<double> pixels;  // pixel 0 of record r is r
+  for (const Split split : {Split::train, Split::validation})
+    for (std::int64_t i = 0; i < data->size(split); ++i) pixels.insert(data->load(split, {i}, 1).at("images")[0][0][0][0].item<double>());
+  EXPECT_EQ(pixels.size(), 50u);
+  const auto batches = data->batches(Split::train, 16, 5);
+  ASSERT_EQ(batches.size(), 3u);
+  EXPECT_EQ(batches[2].size(), 8u) << "the last, partial batch is kept";
+  std::set<std::int64_t> seen;
+  for (const auto& batch : batches) seen.insert(batch.begin(), batch.end());
+  EXPECT_EQ(seen.size(), 40u);
+  EXPECT_EQ(batches, data->batches(Split::train, 16, 5));
+  EXPECT_NE(batches, data->batches(Split::train, 16, 6));
+  EXPECT_EQ(data->batches(Split::validation, 4, 5), data->batches(Split::validation, 4, 6));
+}
+
+TEST_F(ImageFiles, IdxReadsPlainAndCompressedWithItsOwnMoments) {
+  write("train-images-idx3-ubyte", idx({6, 5, 4})), write_gz("train-labels-idx1-ubyte.gz", idx({6}));
+  write_gz("t10k-images-idx3-ubyte.gz", idx({2, 5, 4})), write("t10k-labels-idx1-ubyte", idx({2}));
+  const auto data = make("idx_images");
+  EXPECT_EQ(data->size(Split::train), 6);
+  EXPECT_EQ(data->describe().at("channels"), 1);
+  EXPECT_EQ(data->describe().at("height"), 5);
+  EXPECT_EQ(data->describe().at("width"), 4);
+  EXPECT_EQ(data->describe().at("classes"), 4);
+  const Batch batch = data->load(Split::train, {0, 1, 2, 3, 4, 5}, 1);
+  EXPECT_NEAR(batch.at("images").mean().item<double>(), 0, 1e-5);
+  EXPECT_NEAR(batch.at("images").std(/*unbiased=*/false).item<double>(), 1, 1e-5);
+  const Tensor raw = torch::arange(120, torch::kFloat64).remainder(253);
+  EXPECT_TRUE(batch.at("images").flatten().to(torch::kFloat64).allclose((raw - raw.mean()) / raw.std(false), 1e-5, 1e-5));
+}
+
+TEST_F(ImageFiles, ATestSetAloneIsEnoughForEvaluation) {
+  write("t10k-images-idx3-ubyte", idx({2, 5, 4})), write("t10k-labels-idx1-ubyte", idx({2}));
+  const auto data = make("idx_images");
+  EXPECT_EQ(data->size(Split::train), 0);
+  EXPECT_TRUE(data->batches(Split::train, 8, 1).empty());
+  EXPECT_EQ(data->size(Split::test), 2);
+}
+
+TEST_F(ImageFiles, DamagedIdxFilesAreSaid) {
+  const std::string images = "train-images-idx3-ubyte";
+  EXPECT_THAT(refusal("idx_images"), AllOf(HasSubstr("holds neither"), HasSubstr("name the folder")));
+  write(images, idx({6, 5, 4}));
+  EXPECT_THAT(refusal("idx_images"), HasSubstr("only the images of train"));
+  write("train-labels-idx1-ubyte", idx({5}));
+  EXPECT_THAT(refusal("idx_images"), HasSubstr("5 labels for 6 images"));
+  write("train-labels-idx1-ubyte", idx({6}));
+  EXPECT_EQ(refusal("idx_images"), "accepted");
+  write(images, idx({6, 5, 4}).substr(0, 100));
+  EXPECT_THAT(refusal("idx_images"), HasSubstr("cut short"));
+  write(images, idx({6, 5, 4}).substr(0, 10));
+  EXPECT_THAT(refusal("idx_images"), HasSubstr("its header alone has 16"));
+  write(images, idx({6, 5, 4}) + "x");
+  EXPECT_THAT(refusal("idx_images"), HasSubstr("has 121 numbers, its header announces 120"));
+  write(images, idx({6, 5, 4}, 13));
+  EXPECT_THAT(refusal("idx_images"), HasSubstr("type 13, expected 8"));
+  write(images, idx({6}));
+  EXPECT_THAT(refusal("idx_images"), HasSubstr("rank 1, expected 3"));
+  write(images, "not an idx file, some text");
+  EXPECT_THAT(refusal("idx_images"), HasSubstr("no IDX file"));
+  Bytes hostile = idx({6, 5, 4});
+  hostile.replace(4, 12, Bytes(12, '\xff'));  // 2^96 numbers
+  write(images, hostile);
+  EXPECT_THAT(refusal("idx_images"), HasSubstr("announces more numbers"));
+  fs::remove(folder / images), write_gz(images + ".gz", idx({60, 28, 28}));
+  fs::resize_file(folder / (images + ".gz"), fs::file_size(folder / (images + ".gz")) / 2);
+  EXPECT_THAT(refusal("idx_images"), HasSubstr("in the middle of its compressed data"));
+}
+
+TEST(RealImages, FashionMnistHasItsPublishedCountsAndMoments) {
+  const fs::path folder = fs::path(ZSTAR_SOURCE_DIR) / ".." / "shared" / "data" / "fashion-mnist";
+  if (!fs::exists(folder)) GTEST_SKIP() << "the data are not beside the source tree";
+  const auto data = test::make<Dataset>(Kind::dataset, "idx_images", {{"path", folder.string()}, {"mean", std::vector<double>{0}}, {"std", std::vector<double>{1}}});
+  EXPECT_EQ(data->size(Split::train), 60000);
+  EXPECT_EQ(data->size(Split::test), 10000);
+  EXPECT_EQ(data->describe().at("classes"), 10);
+  std::vector<std::int64_t> some(2000);
+  for (std::size_t i = 0; i < some.size(); ++i) some[i] = static_cast<std::int64_t>(i) * 30;
+  EXPECT_NEAR(data->load(Split::train, some, 1).at("images").mean().item<double>(), 0.286, 0.01);
+}
+
+TEST(RealImages, CifarSubsetIsBalanced) {
+  const fs::path folder = fs::path(ZSTAR_SOURCE_DIR) / ".." / "shared" / "data" / "cifar10";
+  if (!fs::exists(folder)) GTEST_SKIP() << "the data are not beside the source tree";
+  const auto data = test::make<Dataset>(Kind::dataset, "cifar10", {{"path", folder.string()}});
+  ASSERT_GT(data->size(Split::train), 0);
+  std::vector<std::int64_t> first(10);
+  for (std::size_t i = 0; i < first.size(); ++i) first[i] = static_cast<std::int64_t>(i);
+  const Tensor labels = data->load(Split::train, first, 1).at("labels");
+  EXPECT_TRUE(labels.equal(torch::tensor({6, 9, 9, 4, 1, 1, 2, 7, 8, 3}, torch::kInt64))) << labels;  // the official order
+}
+
+}  // namespace
