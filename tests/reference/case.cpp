@@ -43,13 +43,19 @@ Case::Case(const fs::path& folder) {
   name = json.at("case"), kind = json.at("kind");
   settings = json.at("settings");
   tolerance_ = json.at("tolerance");
-  if (json.contains("function") && json["function"].is_object()) function = json["function"];
-  family = function.value("family", std::string());
+  if (json.contains("function") && json["function"].is_object()) function = json["function"], family = function.value("family", std::string());
   const auto dtype = json.at("dtype") == "float32" ? torch::kFloat32 : torch::kFloat64;
   for (const auto& [key, tensor] : read_safetensors(folder / "tensors.safetensors"))
     tensors_[key] = tensor.is_floating_point() ? tensor.to(dtype) : tensor;
   for (const auto& [key, tensor] : tensors_)
     if (key.compare(0, 6, "input/") != 0 && key.compare(0, 6, "param/") != 0) wanted_.insert(key);
+}
+
+std::set<std::string> Case::names(const std::string& prefix) const {
+  std::set<std::string> found;
+  for (const auto& entry : tensors_)
+    if (entry.first.compare(0, prefix.size(), prefix) == 0) found.insert(entry.first);
+  return found;
 }
 
 const Tensor& Case::at(const std::string& tensor) const {

@@ -21,6 +21,8 @@ class Case {
   nlohmann::json settings, function;
 
   bool has(const std::string& tensor) const { return tensors_.count(tensor) > 0; }
+  /// The names of all tensors that begin so.
+  std::set<std::string> names(const std::string& prefix) const;
   /// A tensor of the case, in the dtype of the case.
   const Tensor& at(const std::string& tensor) const;
   Tensor leaf(const std::string& tensor) const { return at(tensor).clone().requires_grad_(); }

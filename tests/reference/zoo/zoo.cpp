@@ -1,0 +1,193 @@
+#include "tests/reference/zoo/zoo.hpp"
+
+#include <torch/optim/adam.h>
+#include <torch/optim/sgd.h>
+
+#include "core/training/schedule.hpp"
+#include "core/training/trainer.hpp"
+#include "tests/support/model_host.hpp"
+
+namespace zstar::reference::zoo {
+namespace {
+
+std::map<std::string, std::shared_ptr<const Family>>& families() {
+  static std::map<std::string, std::shared_ptr<const Family>> all;
+  return all;
+}
+
+/// The library's options beside the settings of the case, norms under the names of the kind norm.
+void flatten(Case& c) {
+  auto& s = c.settings;
+  s.update(s.at("deq"));
+  s["learn_scale"] = !s.value("norm_no_scale", false);
+  s["clip"] = s.value("norm_clip", false);
+  s["clip_value"] = s.value("norm_clip_value", 1.0);
+  s["target_norm"] = s.value("norm_target_norm", 1.0);
+  s["n_power_iterations"] = s.value("sn_n_power_iters", 1);
+}
+
+/// One case under way: the model and everything it stands on.
+struct Run {
+  explicit Run(Case& which) : c(which), family(*families().at(c.settings.at("family"))) {
+    flatten(c);
+    family.adjust(c);
+    training = c.get<std::string>("mode", "train") == "train";
+    Setup setup = set_up(c, adjoint);
+    setup.parts.forward.options.max_evaluations = setup.budget;
+    layer = std::make_shared<gradient::Layer>(setup.parts);
+    layer->record_into(&solves);
+    host = std::make_unique<test::ModelHost>(layer, c.get<std::string>("norm_type", "none") == "none" ? nullptr : make_norm(c), family.data(c));
+    model = test::catalogue().create<Model>(Kind::model, family.model(), family.options(c), *host);
+    model->to(c.get<std::string>("dtype", "float64") == "float32" ? torch::kFloat32 : torch::kFloat64);
+    load();
+    model->train(training);
+    family.begin(c, *model);
+  }
+
+  /// The parameters and buffers of the case, strictly: each has its tensor, each tensor is used.
+  void load() {
+    const torch::NoGradGuard no_grad;
+    std::set<std::string> left = c.names("param/");
+    const auto take = [&](const std::string& name, Tensor t) {
+      if (left.erase("param/" + name) == 0) return c.fail("the case has no parameter " + name);
+      if (t.sizes() != c.at("param/" + name).sizes()) return c.fail(name + " has another shape");
+      t.copy_(c.at("param/" + name));
+    };
+    for (const auto& p : model->named_parameters()) take(p.key(), p.value());
+    for (const auto& b : model->named_buffers()) take(b.key(), b.value());
+    if (!left.empty()) c.fail("the model has no " + *left.begin());
+  }
+
+  /// One forward pass: compares its results and returns the loss over all returned states.
+  Tensor pass(std::int64_t segment, const std::string& prefix) {
+    solves.clear();
+    const Batch batch = family.batch(c, segment);
+    const auto outputs = model->forward(batch);
+    const auto n = static_cast<std::int64_t>(outputs.size());
+    Tensor loss;
+    for (std::int64_t k = 0; k < n; ++k) {
+      const Tensor& output = outputs[static_cast<std::size_t>(k)];
+      const Tensor term = training::correction_weight("exp", c.get("gamma", 0.8), n, k) * model->loss(output, batch);
+      loss = loss.defined() ? loss + term : term;
+      c.compare("output/" + prefix + family.output_name(c, static_cast<std::size_t>(k)), output);
+    }
+    c.compare("output/" + prefix + "loss", loss);
+    for (std::size_t s = 0; s < solves.size(); ++s) compare_solve(solves[s], prefix + family.solve_prefix(c, s));
+    family.compare_more(c, *model, solves, prefix);
+    return loss;
+  }
+
+  void compare_solve(const Solved& solved, const std::string& prefix) {
+    const auto& e = solved.equilibrium;
+    for (std::size_t k = 0; k < e.states.size(); ++k)
+      for (const auto& [suffix, tensor] : family.states(e.states[k])) c.compare("output/" + prefix + "z_out_" + std::to_string(k) + suffix, tensor);
+    if (!e.forward.empty())
+      for (const auto& [key, tensor] : e.forward.back().statistics) c.compare("output/" + prefix + "solver." + key, tensor);
+    compare_probe(solved, prefix);
+  }
+
+  /// f at sin(0.7 k), k the index in each tensor of the case's layout.
+  void compare_probe(const Solved& solved, const std::string& prefix) {
+    const torch::NoGradGuard no_grad;
+    std::vector<Tensor> probes;
+    for (const auto& [suffix, tensor] : family.states(solved.equilibrium.fixed_point)) {
+      if (!c.has("output/" + prefix + "cell_probe" + suffix)) return;
+      probes.push_back(torch::sin(0.7 * torch::arange(tensor.numel(), tensor.options())).reshape(tensor.sizes()));
+    }
+    for (const auto& [suffix, tensor] : family.states(solved.map(family.state(probes, solved.equilibrium.fixed_point))))
+      c.compare("output/" + prefix + "cell_probe" + suffix, tensor);
+  }
+
+  void compare_gradients(const Tensor& loss) {
+    loss.backward();
+    for (const auto& p : model->named_parameters())
+      c.compare("grad/" + p.key(), p.value().grad().defined() ? p.value().grad() : torch::zeros_like(p.value()));
+  }
+
+  void compare_after() {
+    for (const auto& b : model->named_buffers()) c.compare("output/buffer/" + b.key(), b.value());
+    for (const auto& p : model->named_parameters()) c.compare("output/param_after/" + p.key(), p.value());
+  }
+
+  Case& c;
+  const Family& family;
+  bool training = true;
+  AdjointRecord adjoint;
+  std::vector<Solved> solves;
+  std::shared_ptr<gradient::Layer> layer;
+  std::unique_ptr<test::ModelHost> host;
+  std::shared_ptr<Model> model;
+};
+
+std::unique_ptr<torch::optim::Optimizer> optimiser(const nlohmann::json& t, const std::vector<Tensor>& parameters) {
+  const double lr = t.at("lr"), decay = t.value("weight_decay", 0.0);
+  if (t.at("name") == "sgd")
+    return std::make_unique<torch::optim::SGD>(parameters, torch::optim::SGDOptions(lr).momentum(t.value("momentum", 0.0)).weight_decay(decay).nesterov(t.value("nesterov", false)));
+  if (t.at("name") == "adam") return std::make_unique<torch::optim::Adam>(parameters, torch::optim::AdamOptions(lr).weight_decay(decay));
+  throw std::runtime_error("no such optimiser here: " + t.at("name").dump());
+}
+
+/// Every parameter's gradient to 2-norm `most`, or all gradients together.
+void clip(const nlohmann::json& t, const std::vector<Tensor>& parameters) {
+  const auto scale = [](const Tensor& grad, double norm, double most) {
+    if (norm > most) Tensor(grad).mul_(most / (norm + 1e-6));
+  };
+  double squares = 0;
+  for (const Tensor& p : parameters) {
+    if (!p.grad().defined()) continue;
+    const double norm = p.grad().norm().item<double>();
+    squares += norm * norm;
+    if (t.contains("clip_each")) scale(p.grad(), norm, t["clip_each"]);
+  }
+  if (!t.contains("clip")) return;
+  for (const Tensor& p : parameters)
+    if (p.grad().defined()) scale(p.grad(), std::sqrt(squares), t["clip"]);
+}
+
+void train(Run& run) {
+  Case& c = run.c;
+  const nlohmann::json t = c.settings.at("train");
+  std::vector<Tensor> parameters;
+  for (const Tensor& p : run.model->parameters())
+    if (p.requires_grad()) parameters.push_back(p);
+  const auto optimizer = optimiser(t, parameters);
+  const bool cosine = t.contains("lr_min");
+  const training::ScheduleOptions course{.floor = t.value("lr_min", 0.0)};
+  const std::int64_t total = t.value("total_steps", t.at("steps").get<std::int64_t>());
+  const auto rate = [&](std::int64_t step) { return training::learning_rate(cosine ? "cosine" : "constant", course, t.at("lr"), step, total); };
+  for (std::int64_t step = 0; step < t.at("steps"); ++step) {
+    const std::string prefix = "step" + std::to_string(step) + ".";
+    for (auto p : parameters) p.mutable_grad() = Tensor();
+    run.pass(run.family.segments(c) > 1 ? step : 0, prefix).backward();
+    clip(t, parameters);
+    for (auto& group : optimizer->param_groups()) group.options().set_lr(rate(step));
+    optimizer->step();
+    c.compare("output/" + prefix + "next_lr", torch::tensor(rate(step + 1), torch::kFloat64));
+  }
+}
+
+}  // namespace
+
+Registration::Registration(const std::string& family, std::shared_ptr<const Family> value) { families().emplace(family, std::move(value)); }
+
+void run(Case& c) {
+  const std::string name = c.settings.at("family");
+  if (!families().count(name)) {
+    std::string known;
+    for (const auto& entry : families()) known += " " + entry.first;
+    return c.fail("no family of models '" + name + "' here yet; there are:" + known);
+  }
+  Run run(c);
+  if (c.settings.contains("train")) {
+    train(run);
+  } else {
+    const torch::AutoGradMode grad(run.training);
+    Tensor loss;
+    const std::int64_t segments = run.family.segments(c);
+    for (std::int64_t s = 0; s < segments; ++s) loss = run.pass(s, segments > 1 ? "seg" + std::to_string(s) + "." : "");
+    if (run.training) run.compare_gradients(loss);
+  }
+  run.compare_after();
+}
+
+}  // namespace zstar::reference::zoo

@@ -1,0 +1,48 @@
+#pragma once
+/// \file Families of published models: how the settings of a case become a model of this build, and what its results are
+/// called. A family is a source file beside this one with one line ZSTAR_ZOO_FAMILY; no list names it.
+
+#include "tests/reference/case.hpp"
+#include "zstar/abi/model.hpp"
+
+namespace zstar::reference::zoo {
+
+/// One family. Names and layouts are those of the case; the defaults hold for a model with one solve, whose parameters have
+/// the published names.
+class Family {
+ public:
+  virtual ~Family() = default;
+
+  virtual std::string model() const = 0;                       ///< name of the plugin
+  virtual Settings options(const Case& c) const = 0;           ///< of the plugin
+  virtual Description data(const Case& c) const = 0;           ///< what the data set would say
+  virtual Batch batch(const Case& c, std::int64_t segment) const = 0;
+  virtual std::int64_t segments(const Case&) const { return 1; }
+
+  /// Changes settings before they are read: `c.settings` holds the library's options beside `model`, `mode`, ….
+  virtual void adjust(Case&) const {}
+  /// After the parameters are in place and before the first forward pass.
+  virtual void begin(Case&, Model&) const {}
+  /// Prefix of the results of solve number k of a forward pass ("ig1."), after that of the segment.
+  virtual std::string solve_prefix(const Case&, std::size_t) const { return ""; }
+  /// Name of the model's output number k.
+  virtual std::string output_name(const Case&, std::size_t k) const { return "logits_" + std::to_string(k); }
+  /// The tensors of a state in the layout of the case, with what follows their name ("", ".branch_0").
+  virtual std::vector<std::pair<std::string, Tensor>> states(const State& z) const = 0;
+  /// A state of the shapes of `like` from tensors in the layout of the case.
+  virtual State state(const std::vector<Tensor>& tensors, const State& like) const = 0;
+  /// Results of this family alone, after each forward pass. \param prefix  of the segment or training step
+  virtual void compare_more(Case&, Model&, const std::vector<Solved>&, const std::string& /*prefix*/) const {}
+};
+
+struct Registration {
+  Registration(const std::string& family, std::shared_ptr<const Family> value);
+};
+
+/// Runs a case of kind model with a family.
+void run(Case& c);
+
+}  // namespace zstar::reference::zoo
+
+#define ZSTAR_ZOO_FAMILY(Class, name) \
+  static const ::zstar::reference::zoo::Registration zstar_zoo_##Class##_registration(name, std::make_shared<Class>());
