@@ -21,7 +21,9 @@ const char* type_word(const toml::node& node) {
   }
 }
 
+/// What a table may hold: with ranges and defaults while the list is short, names alone where it is long.
 std::string known_list(const std::vector<OptSpec>& specs, const std::set<std::string>& known) {
+  if (known.size() > 8) return quoted({known.begin(), known.end()});
   std::string text;
   std::set<std::string> left = known;
   for (const OptSpec& s : specs) {
@@ -37,7 +39,7 @@ std::string known_list(const std::vector<OptSpec>& specs, const std::set<std::st
 void Checker::wrong(const toml::node& node, const OptSpec& spec, std::string what) {
   const std::string def = to_toml_value(spec.def);
   diagnostics_.report({place_of(node), std::move(what), type_text(spec) + (def.empty() ? "" : ", default " + def), "",
-                       spec.doc.empty() ? "" : "'" + spec.name + "' is: " + spec.doc});
+                       spec.doc.empty() ? "give such a value" : "give such a value ('" + spec.name + "': " + spec.doc + ")"});
 }
 
 std::optional<Part> Checker::part(const OptSpec& spec, toml::node& node) {
@@ -52,7 +54,7 @@ std::optional<Part> Checker::part(const OptSpec& spec, toml::node& node) {
   if (!options) return std::nullopt;
   std::set<std::string> known{"name"};
   Part result{*name, settings(*options, table, "", known)};
-  unknown_keys(*table, known, *options, std::string(word(spec.part_kind)) + " '" + *name + "'");
+  unknown_keys(*table, known, *options, std::string(word(spec.part_kind)) + " '" + *name + "'", *name);
   return result;
 }
 
@@ -139,7 +141,7 @@ Settings Checker::settings(const std::vector<OptSpec>& specs, toml::table* table
 }
 
 void Checker::unknown_keys(const toml::table& table, const std::set<std::string>& known, const std::vector<OptSpec>& specs,
-                           const std::string& owner) {
+                           const std::string& owner, const std::string& plugin) {
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
     if (known.count(name)) continue;
@@ -147,14 +149,15 @@ void Checker::unknown_keys(const toml::table& table, const std::set<std::string>
     Place place = place_of(key);
     if (place.source.empty()) place = place_of(node);
     diagnostics_.report({place, "unknown option '" + name + "' of " + owner, known_list(specs, known), quoted(near),
-                         near.empty() ? "remove the key" : "rename the key"});
+                         std::string(near.empty() ? "remove the key" : "rename the key") +
+                             (plugin.empty() ? "" : "; 'zstar plugins show " + plugin + "' explains each option")});
   }
 }
 
 std::string Checker::part_name(const SectionSpec& spec, toml::table* table, const Place& place) {
   toml::node* node = table ? table->get("name") : nullptr;
   if (node && node->is_string()) return node->as_string()->get();
-  if (node) diagnostics_.report({place_of(*node), std::string("'name' is ") + type_word(*node), "text", "", ""});
+  if (node) diagnostics_.report({place_of(*node), std::string("'name' is ") + type_word(*node), "text", "", "write the name in quotes"});
   else if (spec.default_part.empty())
     diagnostics_.report({place, "section '" + spec.name + "' names no " + (spec.kind ? word(*spec.kind) : "choice"), "name = \"…\"", "",
                          "add the key 'name'"});
@@ -180,7 +183,7 @@ std::optional<std::vector<OptSpec>> Checker::options_of(const SectionSpec& spec,
     const bool refused = !reason.empty() && reason.find("unknown ") != 0;
     const std::string what = spec.kind ? word(*spec.kind) : spec.name;
     diagnostics_.report({place, refused ? what + " '" + name + "' cannot be used: " + reason : "unknown " + what + " '" + name + "'", quoted(names),
-                         quoted(nearest(bare, names)), spec.kind ? "'zstar plugins list' shows what was found" : ""});
+                         quoted(nearest(bare, names)), spec.kind ? "'zstar plugins list' shows what was found" : "name one of them"});
     return std::nullopt;
   }
   try {
@@ -219,11 +222,12 @@ Section Checker::section(const SectionSpec& spec, toml::table* table, const std:
     known.insert(inner.name);
     toml::node* node = table ? table->get(inner.name) : nullptr;
     toml::table* inside = node ? node->as_table() : nullptr;
-    if (node && !inside) diagnostics_.report({place_of(*node), "'" + inner.name + "' is " + type_word(*node), "a table", "", ""});
+    if (node && !inside) diagnostics_.report({place_of(*node), "'" + inner.name + "' is " + type_word(*node), "a table", "", "write " + inner.name + " = { name = \"…\" }, or [" + path + "." + inner.name + "]"});
     result.nested.push_back(section(inner, inside, path + "." + inner.name, inside ? place_of(*inside) : place));
   }
   if (table && complete)
-    unknown_keys(*table, known, listed, result.part.empty() ? "section '" + spec.name + "'" : (spec.kind ? word(*spec.kind) : spec.name) + (" '" + result.part + "'"));
+    unknown_keys(*table, known, listed, result.part.empty() ? "section '" + spec.name + "'" : (spec.kind ? word(*spec.kind) : spec.name) + (" '" + result.part + "'"),
+                 spec.kind ? result.part : "");
   return result;
 }
 

@@ -27,7 +27,8 @@ class Checker {
   std::optional<OptValue> list(const OptSpec& spec, toml::node& node);
   std::optional<OptValue> part_list(const OptSpec& spec, toml::node& node);
   std::optional<Part> part(const OptSpec& spec, toml::node& node);
-  void unknown_keys(const toml::table& table, const std::set<std::string>& known, const std::vector<OptSpec>& specs, const std::string& owner);
+  void unknown_keys(const toml::table& table, const std::set<std::string>& known, const std::vector<OptSpec>& specs, const std::string& owner,
+                    const std::string& plugin);
   void wrong(const toml::node& node, const OptSpec& spec, std::string what);
 
   const PartTables& parts_;

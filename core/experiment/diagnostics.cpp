@@ -36,7 +36,7 @@ std::string Diagnostics::format(const Message& m) const {
   return text;
 }
 
-std::vector<std::string> Diagnostics::formatted() const {
+std::vector<Message> Diagnostics::sorted() const {
   std::vector<Message> sorted = messages_;
   const auto rank = [this](const Message& m) {
     return std::find(sources_.begin(), sources_.end(), m.place.source) - sources_.begin();
@@ -44,8 +44,12 @@ std::vector<std::string> Diagnostics::formatted() const {
   std::stable_sort(sorted.begin(), sorted.end(), [&](const Message& a, const Message& b) {
     return std::tuple(rank(a), a.place.line, a.place.column) < std::tuple(rank(b), b.place.line, b.place.column);
   });
+  return sorted;
+}
+
+std::vector<std::string> Diagnostics::formatted() const {
   std::vector<std::string> texts;
-  for (const Message& m : sorted) texts.push_back(format(m));
+  for (const Message& m : sorted()) texts.push_back(format(m));
   return texts;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 /// \file Diagnostics: messages about a source text, with the line and carets under what is wrong.
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -29,6 +30,7 @@ class Diagnostics {
   bool empty() const { return messages_.empty(); }
   /// Formatted, in the order of sources and lines.
   std::vector<std::string> formatted() const;
+  std::vector<Message> sorted() const;
 
  private:
   std::string format(const Message& message) const;

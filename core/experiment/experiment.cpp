@@ -1,5 +1,7 @@
 #include "core/experiment/experiment.hpp"
 
+#include <algorithm>
+
 #include "core/experiment/check.hpp"
 #include "core/experiment/spec_text.hpp"
 
@@ -22,12 +24,13 @@ std::vector<Section> finish(toml::table root, const std::string& source, const s
   auto messages = diagnostics.formatted();
   for (std::string& m : messages)
     if (m.compare(0, 8, ": error:") == 0) m = source + m;
-  throw Refused(std::move(messages));
+  throw Refused(std::move(messages), diagnostics.sorted());
 }
 
 }  // namespace
 
-Refused::Refused(std::vector<std::string> messages) : std::runtime_error(joined(messages)), messages_(std::move(messages)) {}
+Refused::Refused(std::vector<std::string> messages, std::vector<Message> details)
+    : std::runtime_error(joined(messages)), messages_(std::move(messages)), details_(std::move(details)) {}
 
 const Section* Section::find_nested(std::string_view key) const {
   for (const Section& s : nested)
@@ -110,17 +113,18 @@ class Writer {
 
 }  // namespace
 
+std::string Experiment::path_of(std::size_t section) const {
+  const std::string& name = sections_[section].name;
+  if (name != "regularizers") return name;
+  const auto before = std::count_if(sections_.begin(), sections_.begin() + static_cast<std::ptrdiff_t>(section), [&](const Section& s) { return s.name == name; });
+  return name + "." + std::to_string(before);
+}
+
 std::string Experiment::to_toml(bool origins) const {
   Writer writer(origins_, origins);
-  std::vector<std::pair<std::string, int>> counts;
-  for (const Section& s : sections_) {
-    int index = 0;
-    for (const Section& other : sections_) {
-      if (&other == &s) break;
-      index += other.name == s.name;
-    }
-    const bool array = s.name == "regularizers";
-    writer.section(s, array ? "[[" + s.name + "]]" : "[" + s.name + "]", array ? s.name + "." + std::to_string(index) : s.name);
+  for (std::size_t i = 0; i < sections_.size(); ++i) {
+    const Section& s = sections_[i];
+    writer.section(s, s.name == "regularizers" ? "[[" + s.name + "]]" : "[" + s.name + "]", path_of(i));
   }
   return writer.text();
 }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/experiment/diagnostics.hpp"
 #include "zstar/abi/object.hpp"
 #include "zstar/options.hpp"
 
@@ -57,11 +58,14 @@ struct Section {
 /// All that is wrong with an experiment, in the order of the files. what() is the whole text.
 class Refused : public std::runtime_error {
  public:
-  explicit Refused(std::vector<std::string> messages);
+  explicit Refused(std::vector<std::string> messages, std::vector<Message> details = {});
   const std::vector<std::string>& messages() const { return messages_; }
+  /// The same taken apart, for machines; empty where only the text is known.
+  const std::vector<Message>& details() const { return details_; }
 
  private:
   std::vector<std::string> messages_;
+  std::vector<Message> details_;
 };
 
 class Experiment {
@@ -83,8 +87,13 @@ class Experiment {
   /// The resolved experiment: every key with its value; runnable as it stands.
   /// \param origins  each line ends with a comment that says where its value is from
   std::string to_toml(bool origins = false) const;
+  /// The same for machines: {"solver.memory": {"value": 5, "origin": "FILE:LINE:COLUMN"}, …}.
+  std::string to_json() const;
 
  private:
+  /// "solver"; "regularizers.0" for the entries of an array.
+  std::string path_of(std::size_t section) const;
+
   std::vector<Section> sections_;
   std::vector<std::pair<std::string, std::string>> origins_;  // dotted key, place
 };

@@ -1,6 +1,7 @@
 #include "core/experiment/merge.hpp"
 
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "core/experiment/spec_text.hpp"
@@ -38,14 +39,14 @@ class Reader {
         return {};
       }
     std::ifstream in(path);
-    std::ostringstream text;
-    if (!in || fs::is_directory(path) || !(text << in.rdbuf())) {
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    if (!in.is_open() || in.bad() || fs::is_directory(path)) {
       Place where = asked_from.line ? asked_from : Place{name, 0, 0, 1};
       diagnostics_.report({where, asked_from.line ? "'" + name + "' cannot be read" : "cannot be read", "an experiment file", "", "check the path"});
       return {};
     }
     open_.push_back(name);
-    toml::table table = this->text(text.str(), name, path.parent_path());
+    toml::table table = this->text(text, name, path.parent_path());
     open_.pop_back();
     return table;
   }
@@ -56,7 +57,7 @@ class Reader {
     try {
       table = toml::parse(text, name);
     } catch (const toml::parse_error& error) {
-      diagnostics_.report({place(error.source()), "not TOML: " + std::string(error.description()), "", "", ""});
+      diagnostics_.report({place(error.source()), "not TOML: " + std::string(error.description()), "", "", "look at the marked place and just before it"});
       return {};
     }
     return included(std::move(table), folder);
@@ -69,7 +70,7 @@ class Reader {
     toml::table base;
     const auto one = [&](toml::node& entry) {
       if (const auto path = entry.value<std::string>(); path && entry.is_string()) overlay(base, file(folder / *path, place_of(entry)));
-      else diagnostics_.report({place_of(entry), "include holds what is no file name", "array of texts", "", ""});
+      else diagnostics_.report({place_of(entry), "include holds what is no file name", "array of texts", "", "write file names in quotes"});
     };
     if (auto* array = list->as_array()) array->for_each([&](auto& entry) { one(entry); });
     else one(*list);
@@ -120,8 +121,8 @@ void apply_override(toml::table& root, const std::string& assignment, Diagnostic
   const Place whole{source, 0, 0, 1};
   const std::size_t equals = assignment.find('=');
   std::vector<std::string> path = split(assignment.substr(0, equals));
-  if (equals == std::string::npos || path.empty() || path.back().empty()) {
-    diagnostics.report({whole, "not an assignment", "section.key=value", "", ""});
+  if (equals == std::string::npos || path.empty() || path.back().empty() || assignment[equals - 1] == '.') {
+    diagnostics.report({whole, "not an assignment", "section.key=value", "", "write for example --set train.epochs=20"});
     return;
   }
   const std::string value = assignment.substr(equals + 1);
