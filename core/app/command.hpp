@@ -1,5 +1,5 @@
 #pragma once
-/// \file A command of the program: what it is called, what it takes, what it does.
+/// \file A command of the program: what it is called, what it takes, what it does, how it is explained and completed.
 
 #include <functional>
 #include <string>
@@ -13,7 +13,7 @@ namespace zstar::app {
 
 namespace po = boost::program_options;
 
-/// Exit codes of the program.
+/// Exit codes of the program; exit_codes() explains each.
 enum Exit : int { done = 0, failed = 1, refused = 2, plugin_refused = 3 };
 
 struct Arguments {
@@ -27,11 +27,21 @@ struct Arguments {
   }
 };
 
+/// A line that a person can type, without the program's name, and what it does.
+struct Example {
+  std::string line, what;
+};
+
+/// Help, man page, documentation and shell completion are made from this table alone.
 struct Command {
   std::string name, usage, summary, help;
   std::vector<std::string> positional;  ///< option names of the words without dashes; the last takes all that follow
-  po::options_description options;
+  po::options_description options;      ///< value_name("FILE") says what a value is
   std::function<int(const Arguments&)> run;
+  std::vector<Example> examples = {};
+  /// What the next word without dashes may be, after those given; empty: a file.
+  std::function<std::vector<std::string>(const Arguments&, const std::vector<std::string>& given)> next = {};
+  bool hidden = false;  ///< for scripts: left out of help and manual
 };
 
 /// All commands, in the order of the help.
@@ -41,13 +51,28 @@ Command run_command();
 Command eval_command();
 Command validate_command();
 Command config_command();
+Command runs_command();
+Command compare_command();
 Command plugins_command();
+Command new_command();
 Command schema_command();
 Command doctor_command();
+Command docs_command();
 Command completion_command();
+Command complete_command();
 
 /// `--plugins` and `--trust-folder`.
 void add_plugin_options(po::options_description& options);
+/// `--json`.
+void add_json_option(po::options_description& options);
 plugins::Discovery discovery(const Arguments& arguments);
+
+/// A value of an option: po::value<std::string>() with the word that help shows for it.
+po::typed_value<std::string>* value_of(const char* word);
+/// The same for an option that may be repeated.
+po::typed_value<std::vector<std::string>>* values_of(const char* word);
+
+/// Reads the words behind a command. \throws po::error
+Arguments parse(const Command& command, const std::vector<std::string>& words);
 
 }  // namespace zstar::app

@@ -1,11 +1,13 @@
-/// \file zstar doctor, and the shell completion made from the table of commands.
+/// \file zstar doctor.
 #include <dlfcn.h>
 
 #include <iostream>
 
 #include <ATen/Parallel.h>
+#include <nlohmann/json.hpp>
 
 #include "core/app/command.hpp"
+#include "core/app/devices.hpp"
 #include "core/plugins/compatibility.hpp"
 #include "core/plugins/discovery.hpp"
 #include "zstar/abi/tag.hpp"
@@ -21,64 +23,59 @@ std::string blas() {
   return std::filesystem::weakly_canonical(info.dli_fname).string();
 }
 
-int doctor(const Arguments& arguments) {
-  void* cuda = ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
-  const std::string why = cuda ? "" : ::dlerror();
+nlohmann::ordered_json examine(const Arguments& arguments) {
+  const std::string why = load_cuda();
   const std::string library = blas();
-  std::cout << "LibTorch      " << tag::torch_version() << "\nBLAS          " << library << "\nthreads       " << at::get_num_threads() << "\nCUDA          "
-            << (torch::hasCUDA() ? "a device is there" : cuda ? "the library is loaded, no device was found" : why) << "\nplugin ABI    " << abi_major << '.'
-            << abi_minor << ", SDK " ZSTAR_SDK_HASH "\n";
-  int problems = 0;
-  if (library.find("openblas") == std::string::npos && library.find("/libblas.so") != std::string::npos) {
-    std::cout << "problem: the reference BLAS is in use, many times slower than OpenBLAS\n  remedy: install libopenblas0-pthread\n";
-    ++problems;
-  }
+  nlohmann::ordered_json json{{"zstar", ZSTAR_VERSION}, {"libtorch", tag::torch_version()}, {"blas", library}, {"threads", at::get_num_threads()},
+                              {"devices", device_names()}, {"cuda", why.empty() ? "its library is loaded" : why},
+                              {"abi", std::to_string(abi_major) + "." + std::to_string(abi_minor)}, {"sdk", ZSTAR_SDK_HASH},
+                              {"compiler", tag::compiler()}, {"folders", nlohmann::ordered_json::array()}, {"plugins", 0},
+                              {"problems", nlohmann::ordered_json::array()}};
+  if (library.find("openblas") == std::string::npos && library.find("/libblas.so") != std::string::npos)
+    json["problems"].push_back("the reference BLAS is in use, many times slower than OpenBLAS\n  remedy: install libopenblas0-pthread");
   const auto d = discovery(arguments);
-  std::cout << "plugin folders, the earlier winning:\n";
   for (const auto& folder : plugins::search_folders(d))
-    std::cout << "  " << folder.lexically_normal().string() << (std::filesystem::is_directory(folder) ? "" : "  (not there)") << '\n';
+    json["folders"].push_back({{"path", folder.lexically_normal().string()}, {"exists", std::filesystem::is_directory(folder)}});
   plugins::Catalogue catalogue(d);
-  std::size_t good = 0;
+  int good = 0;
   for (const auto& file : catalogue.files()) {
     good += file.refused.empty() && file.shadowed_by.empty();
-    if (file.refused.empty()) continue;
-    std::cout << "problem: " << file.refused << '\n';
-    ++problems;
+    if (!file.refused.empty()) json["problems"].push_back(file.refused);
   }
-  std::cout << good << " plugins are usable, " << problems << (problems == 1 ? " problem\n" : " problems\n");
-  return problems == 0 ? done : failed;
+  json["plugins"] = good;
+  return json;
 }
 
-std::string completion() {
-  std::string names, cases;
-  for (const Command& c : commands()) {
-    names += c.name + " ";
-    std::string options;
-    for (const auto& o : c.options.options())
-      if (o->long_name() != "file" && o->long_name() != "what") options += "--" + o->long_name() + " ";
-    cases += "    " + c.name + ") words=\"" + options + "--help\" ;;\n";
+int doctor(const Arguments& arguments) {
+  const auto found = examine(arguments);
+  const int status = found["problems"].empty() ? done : failed;
+  if (arguments.has("json")) {
+    std::cout << found.dump(2) << '\n';
+    return status;
   }
-  return "# bash completion of zstar: source <(zstar completion)\n_zstar() {\n  local word=${COMP_WORDS[COMP_CWORD]} words\n"
-         "  if [ \"$COMP_CWORD\" -eq 1 ]; then words=\"" + names + "--help --version\"; else case ${COMP_WORDS[1]} in\n" + cases +
-         "  esac; fi\n  COMPREPLY=($(compgen -W \"$words\" -- \"$word\") $(compgen -f -- \"$word\"))\n}\ncomplete -o filenames -F _zstar zstar\n";
+  const auto text = [&](const char* key) { return found[key].get<std::string>(); };
+  std::string devices;
+  for (const auto& name : found["devices"]) devices += (devices.empty() ? "" : ", ") + name.get<std::string>();
+  std::cout << "LibTorch      " << text("libtorch") << "\nBLAS          " << text("blas") << "\nthreads       " << found["threads"] << "\ndevices       "
+            << devices << "\nCUDA          " << text("cuda") << "\nplugin ABI    " << text("abi") << ", SDK " << text("sdk")
+            << "\nplugin folders, the earlier winning:\n";
+  for (const auto& folder : found["folders"])
+    std::cout << "  " << folder["path"].get<std::string>() << (folder["exists"] ? "" : "  (not there)") << '\n';
+  for (const auto& problem : found["problems"]) std::cout << "problem: " << problem.get<std::string>() << '\n';
+  const std::size_t problems = found["problems"].size();
+  std::cout << found["plugins"] << " plugins are usable, " << problems << (problems == 1 ? " problem\n" : " problems\n");
+  return status;
 }
 
 }  // namespace
 
 Command doctor_command() {
   po::options_description options("options");
+  add_json_option(options);
   add_plugin_options(options);
   return {"doctor", "doctor", "what this installation is made of, and what is wrong with it",
           "Prints LibTorch, BLAS, threads, devices, plugin folders, and every plugin that was refused with the reason.\nExit status 1 if there is a problem.",
-          {}, std::move(options), doctor};
-}
-
-Command completion_command() {
-  return {"completion", "completion", "bash completion: source <(zstar completion)", "Prints a completion script for bash.", {}, po::options_description("options"),
-          [](const Arguments&) {
-            std::cout << completion();
-            return static_cast<int>(done);
-          }};
+          {}, std::move(options), doctor, {{"doctor", "look here first when something is slow or missing"}}};
 }
 
 }  // namespace zstar::app

@@ -5,7 +5,8 @@
 
 #include <boost/version.hpp>
 
-#include "core/app/command.hpp"
+#include "core/app/devices.hpp"
+#include "core/app/help.hpp"
 #include "core/experiment/experiment.hpp"
 #include "zstar/abi/tag.hpp"
 #include "zstar/guard.hpp"
@@ -14,21 +15,40 @@
 namespace zstar::app {
 
 const std::vector<Command>& commands() {
-  static const std::vector<Command> all{run_command(),     eval_command(),   validate_command(), config_command(),
-                                        plugins_command(), schema_command(), doctor_command(),   completion_command()};
+  static const std::vector<Command> all{run_command(),     eval_command(), validate_command(), config_command(), runs_command(),
+                                        compare_command(), plugins_command(), new_command(),   schema_command(), doctor_command(),
+                                        docs_command(),    completion_command(), complete_command()};
   return all;
 }
 
-void add_plugin_options(po::options_description& options) {
-  options.add_options()("plugins", po::value<std::vector<std::string>>()->composing(), "folder with plugins, searched first; may be repeated")(
-      "trust-folder", po::value<std::vector<std::string>>()->composing(), "use plugins of this folder although others may change it");
+po::typed_value<std::string>* value_of(const char* word) { return po::value<std::string>()->value_name(word); }
+po::typed_value<std::vector<std::string>>* values_of(const char* word) {
+  return po::value<std::vector<std::string>>()->composing()->value_name(word);
 }
+
+void add_plugin_options(po::options_description& options) {
+  options.add_options()("plugins", values_of("FOLDER"), "folder with plugins, searched first; may be repeated")(
+      "trust-folder", values_of("FOLDER"), "use plugins of this folder although others may change it");
+}
+
+void add_json_option(po::options_description& options) { options.add_options()("json", "for machines"); }
 
 plugins::Discovery discovery(const Arguments& arguments) {
   plugins::Discovery d;
   for (const auto& folder : arguments.list("plugins")) d.folders.emplace_back(folder);
   for (const auto& folder : arguments.list("trust-folder")) d.trusted.emplace_back(folder);
   return d;
+}
+
+Arguments parse(const Command& command, const std::vector<std::string>& words) {
+  po::options_description options = command.options;
+  options.add_options()("help,h", "explain this command");
+  po::positional_options_description positional;
+  for (std::size_t i = 0; i < command.positional.size(); ++i)
+    positional.add(command.positional[i].c_str(), i + 1 == command.positional.size() ? -1 : 1);
+  Arguments arguments;
+  po::store(po::command_line_parser(words).options(options).positional(positional).run(), arguments.values);
+  return arguments;
 }
 
 namespace {
@@ -41,55 +61,57 @@ void keep_large_blocks() {
   ::mallopt(M_TOP_PAD, 256 << 20);
 }
 
-std::string help() {
-  std::string text = "zstar: deep equilibrium models from solvers, gradients and models that are plugins\n\nCommands:\n";
-  for (const Command& c : commands()) text += "  " + c.name + std::string(c.name.size() < 12 ? 12 - c.name.size() : 1, ' ') + c.summary + "\n";
-  return text +
-         "\n  zstar COMMAND --help explains a command.\n\nExamples:\n"
-         "  zstar run experiments/quickstart.toml\n"
-         "  zstar run experiments/quickstart.toml --set solver.name=broyden --set train.epochs=20\n"
-         "  zstar plugins show anderson\n\n"
-         "Exit codes: 0 done, 1 failed while running, 2 refused, 3 plugin not loadable, 130 and 143 ended by a signal\n"
-         "after a checkpoint.\n";
-}
-
 int version() {
-  std::cout << "zstar 0.1.0\nplugin ABI " << abi_major << '.' << abi_minor << ", SDK " ZSTAR_SDK_HASH "\nLibTorch " << tag::torch_version()
-            << "\nBoost " << BOOST_LIB_VERSION << "\ncompiler " << tag::compiler() << "\n";
+  load_cuda();
+  std::string devices;
+  for (const std::string& name : device_names()) devices += (devices.empty() ? "" : ", ") + name;
+  std::cout << "zstar " ZSTAR_VERSION "\nplugin ABI " << abi_major << '.' << abi_minor << ", SDK " ZSTAR_SDK_HASH "\nLibTorch "
+            << tag::torch_version() << "\nBoost " << BOOST_LIB_VERSION << "\ncompiler " << tag::compiler() << "\ndevices " << devices << "\n";
   return done;
 }
 
-int run(const Command& command, const std::vector<std::string>& words, const std::string& line) {
-  po::options_description options = command.options;
-  options.add_options()("help,h", "explain this command");
-  po::positional_options_description positional;
-  for (std::size_t i = 0; i < command.positional.size(); ++i)
-    positional.add(command.positional[i].c_str(), i + 1 == command.positional.size() ? -1 : 1);
-  Arguments arguments;
-  arguments.line = line;
-  po::store(po::command_line_parser(words).options(options).positional(positional).run(), arguments.values);
-  if (arguments.has("help")) {
-    std::cout << "usage: zstar " << command.usage << "\n\n" << command.help << "\n\n" << command.options;
-    return done;
+/// What is wrong with the words of a command, in the form of all messages.
+std::string sentence(const Command& command, const po::error& error) {
+  std::string text = std::string("zstar ") + command.name + ": error: " + error.what();
+  if (const auto* unknown = dynamic_cast<const po::unknown_option*>(&error)) {
+    std::vector<std::string> names;
+    for (const auto& o : command.options.options()) names.push_back("--" + o->long_name());
+    const auto near = nearest(unknown->get_option_name(), names);
+    if (!near.empty()) text += "\n  did you mean: " + quoted(near) + "?";
   }
-  po::notify(arguments.values);
-  return command.run(arguments);
+  return text + "\n  expected: zstar " + command.usage + "\n  remedy: 'zstar " + command.name + " --help' shows what it takes";
+}
+
+int run(const Command& command, const std::vector<std::string>& words, const std::string& line) {
+  try {
+    Arguments arguments = parse(command, words);
+    arguments.line = line;
+    if (!arguments.has("help")) return command.run(arguments);
+    std::cout << help(command);
+    return done;
+  } catch (const po::error& error) {
+    std::cerr << sentence(command, error) << '\n';
+    return refused;
+  }
 }
 
 int dispatch(const std::vector<std::string>& words, const std::string& line) {
-  if (words.empty() || words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
-    std::cout << help();
+  const bool named = words.size() > 1 && words[0] == "help";
+  if (words.empty() || words[0] == "--help" || words[0] == "-h" || (words[0] == "help" && !named)) {
+    (words.empty() ? std::cerr : std::cout) << help();
     return words.empty() ? refused : done;
   }
   if (words[0] == "--version") return version();
+  const std::string& name = words[named ? 1 : 0];
   std::vector<std::string> names;
   for (const Command& c : commands()) {
-    if (c.name == words[0]) return run(c, {words.begin() + 1, words.end()}, line);
-    names.push_back(c.name);
+    if (c.name == name) return named ? run(c, {"--help"}, line) : run(c, {words.begin() + 1, words.end()}, line);
+    if (!c.hidden) names.push_back(c.name);
   }
-  const auto near = nearest(words[0], names);
-  std::cerr << "zstar: error: unknown command '" << words[0] << "'\n  expected: " << quoted(names) << '\n';
+  const auto near = nearest(name, names);
+  std::cerr << "zstar: error: unknown command '" << name << "'\n  expected: " << quoted(names) << '\n';
   if (!near.empty()) std::cerr << "  did you mean: " << quoted(near) << "?\n";
+  std::cerr << "  remedy: 'zstar --help' says what each does\n";
   return refused;
 }
 
@@ -108,9 +130,6 @@ int main(int argc, char** argv) {
   } catch (const zstar::plugins::PluginError& error) {
     std::cerr << error.what() << '\n';
     return zstar::app::plugin_refused;
-  } catch (const boost::program_options::error& error) {
-    std::cerr << "zstar: error: " << error.what() << "\n  remedy: 'zstar COMMAND --help' shows what it takes\n";
-    return zstar::app::refused;
   } catch (...) {
     std::cerr << "zstar: error: " << zstar::current_exception_text() << '\n';
     return zstar::app::failed;

@@ -95,17 +95,29 @@ int run(const Arguments& arguments) {
   throw po::error("plugins takes list, show NAME, or check FILE");
 }
 
+std::vector<std::string> next(const Arguments& arguments, const std::vector<std::string>& given) {
+  if (given.empty()) return {"list", "show", "check"};
+  std::vector<std::string> names;
+  if (given.size() == 1 && given[0] == "show")
+    for (const auto& part : plugins::Catalogue(discovery(arguments)).parts()) names.push_back(part.name);
+  return names;
+}
+
 }  // namespace
 
 Command plugins_command() {
   po::options_description options("options");
-  options.add_options()("what", po::value<std::vector<std::string>>(), "list, show NAME, check FILE")("json", "for machines");
+  options.add_options()("what", values_of("WORD"), "list, show NAME, check FILE");
+  add_json_option(options);
   add_plugin_options(options);
   return {"plugins", "plugins list | show NAME | check FILE", "what was found, a part's options, whether a file is good",
           "list: all parts, and the files that were refused with the reason.\n"
           "show: every option of a part with type, range, default and meaning.\n"
           "check: reads the tag of a file, loads it and checks its tables; exit status 3 if it is refused.",
-          {"what"}, std::move(options), run};
+          {"what"}, std::move(options), run,
+          {{"plugins list", "every part with a line about it"},
+           {"plugins show anderson", "type, range, default and meaning of every option"},
+           {"plugins check build/zstar-mine.so", "whether a library is good, or why it is refused"}}, next};
 }
 
 }  // namespace zstar::app

@@ -1,5 +1,4 @@
 /// \file zstar run, eval, validate, config, schema: what begins with an experiment file.
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <iostream>
@@ -7,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/app/command.hpp"
+#include "core/app/devices.hpp"
 #include "core/training/session.hpp"
 
 namespace zstar::app {
@@ -14,11 +14,10 @@ namespace {
 
 using experiment::Experiment;
 
-/// CUDA is no part of what we link: its library registers itself when it is loaded, before the first question for a device.
-void load_cuda(const Arguments& arguments) {
+void load_cuda_unless_refused(const Arguments& arguments) {
   for (const std::string& o : arguments.list("set"))
     if (o == "experiment.device=cpu" || o == "experiment.device=\"cpu\"") return;
-  ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
+  load_cuda();
 }
 
 struct Checked {
@@ -33,8 +32,8 @@ struct Checked {
 
 po::options_description experiment_options(const char* title) {
   po::options_description options(title);
-  options.add_options()("file", po::value<std::string>(), "experiment file")(
-      "set,s", po::value<std::vector<std::string>>()->composing(), "section.key=value, checked like the file; may be repeated");
+  options.add_options()("file", value_of("FILE"), "experiment file")(
+      "set,s", values_of("section.key=value"), "override a value of the file, checked like the file; may be repeated");
   add_plugin_options(options);
   return options;
 }
@@ -45,7 +44,7 @@ std::string file_of(const Arguments& arguments) {
 }
 
 int run(const Arguments& arguments) {
-  load_cuda(arguments);
+  load_cuda_unless_refused(arguments);
   training::RunRequest request;
   request.identity = arguments.line;
   request.terminal = ::isatty(STDOUT_FILENO);
@@ -61,7 +60,7 @@ int run(const Arguments& arguments) {
 }
 
 int eval(const Arguments& arguments) {
-  load_cuda(arguments);
+  load_cuda_unless_refused(arguments);
   const std::filesystem::path from = arguments.text("checkpoint");
   const bool folder = std::filesystem::is_directory(from);
   Checked checked(arguments, arguments.has("file") || !folder ? file_of(arguments) : (from / "experiment.toml").string());
@@ -77,44 +76,87 @@ int eval(const Arguments& arguments) {
   return done;
 }
 
+/// An error taken apart: text, and the parts that are known.
+nlohmann::ordered_json json_of(const experiment::Refused& refused, std::size_t i) {
+  nlohmann::ordered_json error{{"text", refused.messages()[i]}};
+  if (i >= refused.details().size()) return error;
+  const experiment::Message& m = refused.details()[i];
+  error["what"] = m.what;
+  if (!m.place.source.empty()) error["file"] = m.place.source;
+  if (m.place.line > 0) error["line"] = m.place.line, error["column"] = m.place.column, error["length"] = m.place.length;
+  for (const auto& [key, text] : {std::pair("expected", m.expected), std::pair("did_you_mean", m.did_you_mean), std::pair("remedy", m.remedy)})
+    if (!text.empty()) error[key] = text;
+  return error;
+}
+
+int validate(const Arguments& arguments) {
+  const std::string file = file_of(arguments);
+  if (!arguments.has("json")) {
+    Checked checked(arguments, file);
+    std::cout << file << ": good\n";
+    return done;
+  }
+  nlohmann::ordered_json json{{"file", file}, {"good", true}, {"errors", nlohmann::ordered_json::array()}};
+  try {
+    Checked checked(arguments, file);
+  } catch (const experiment::Refused& refused) {
+    json["good"] = false;
+    for (std::size_t i = 0; i < refused.messages().size(); ++i) json["errors"].push_back(json_of(refused, i));
+  }
+  std::cout << json.dump(2) << '\n';
+  return json["good"] ? done : refused;
+}
+
+int config(const Arguments& arguments) {
+  Checked checked(arguments, file_of(arguments));
+  std::cout << (arguments.has("json") ? checked.experiment->to_json() + "\n" : checked.experiment->to_toml(/*origins=*/true));
+  return done;
+}
+
 }  // namespace
 
 Command run_command() {
   auto options = experiment_options("options");
-  options.add_options()("resume", po::value<std::string>(), "go on with the run in this folder")("smoke", "stop after three steps")(
+  options.add_options()("resume", value_of("RUN"), "go on with the run in this folder")("smoke", "stop after three steps")(
       "dry-run", "build everything, print the resolved experiment, train nothing");
   return {"run", "run FILE [--set section.key=value …]", "train what an experiment file says",
           "Trains, and keeps everything in a new run folder: the resolved experiment, the record of plugins and versions,\n"
           "metrics, checkpoints, learning curves. A signal ends the run with a checkpoint; --resume goes on bit for bit.",
-          {"file"}, std::move(options), run};
+          {"file"}, std::move(options), run,
+          {{"run experiments/quickstart.toml", "train; the run folder is runs/quickstart/TIME-HASH, and runs/quickstart/latest"},
+           {"run experiments/quickstart.toml -s solver.name=broyden -s optimizer.lr=0.02", "with another solver and learning rate"},
+           {"run --resume runs/quickstart/latest", "go on where a run was ended"},
+           {"run experiments/quickstart.toml --smoke", "three steps, to see whether all fits together"}}};
 }
 
 Command eval_command() {
   auto options = experiment_options("options");
-  options.add_options()("checkpoint", po::value<std::string>(), "checkpoint, or run folder (its best one)")("json", "for machines");
+  options.add_options()("checkpoint", value_of("RUN"), "checkpoint, or run folder (its best one)");
+  add_json_option(options);
   return {"eval", "eval [FILE] --checkpoint RUN", "metrics of a checkpoint on all splits",
           "Loads the weights of a checkpoint and prints loss and metrics. With a run folder, the experiment is that of the run.", {"file"},
-          std::move(options), eval};
+          std::move(options), eval,
+          {{"eval --checkpoint runs/quickstart/latest", "the best checkpoint of the last run"},
+           {"eval --checkpoint runs/quickstart/latest -s solver.tolerance=1e-8", "the same weights, solved more tightly"}}};
 }
 
 Command validate_command() {
+  auto options = experiment_options("options");
+  add_json_option(options);
   return {"validate", "validate FILE", "check an experiment file, every error at once",
-          "Reads the file with its includes and overrides and checks it against the option tables of the parts it names.", {"file"},
-          experiment_options("options"), [](const Arguments& arguments) {
-            Checked checked(arguments, file_of(arguments));
-            std::cout << file_of(arguments) << ": good\n";
-            return static_cast<int>(done);
-          }};
+          "Reads the file with its includes and overrides and checks it against the option tables of the parts it names.\n"
+          "With --json: {file, good, errors: [{text, what, file, line, column, …}]}. Exit status 2 if anything is wrong.", {"file"},
+          std::move(options), validate, {{"validate experiments/quickstart.toml", "says 'good', or every error with its line and its remedy"}}};
 }
 
 Command config_command() {
+  auto options = experiment_options("options");
+  add_json_option(options);
   return {"config", "config FILE", "the resolved experiment, every value with its origin",
-          "Prints every key with its value and where it is from: a line of a file, an override, or the default.", {"file"},
-          experiment_options("options"), [](const Arguments& arguments) {
-            Checked checked(arguments, file_of(arguments));
-            std::cout << checked.experiment->to_toml(/*origins=*/true);
-            return static_cast<int>(done);
-          }};
+          "Prints every key with its value and where it is from: a line of a file, an override, or the default.\n"
+          "With --json: {\"section.key\": {value, origin}}.", {"file"}, std::move(options), config,
+          {{"config experiments/quickstart.toml", "all keys; the output is an experiment file itself"},
+           {"config experiments/quickstart.toml -s solver.name=broyden", "what an override changes, defaults of the part included"}}};
 }
 
 Command schema_command() {
@@ -126,7 +168,8 @@ Command schema_command() {
             plugins::Catalogue catalogue(discovery(arguments));
             std::cout << experiment::json_schema(training::schema(), training::CatalogueTables(catalogue)) << '\n';
             return static_cast<int>(done);
-          }};
+          },
+          {{"schema > zstar.schema.json", "once, beside the experiments; editors then complete and check keys"}}};
 }
 
 }  // namespace zstar::app
