@@ -17,11 +17,11 @@ void run(Case& c) {
       {"regularizer", zstar::reference::run_regularizer}, {"dropout", zstar::reference::run_dropout},
       {"correction", zstar::reference::run_correction}, {"model", zstar::reference::run_model},
       {"spectral_radius", zstar::reference::run_spectral_radius}};
-  const bool zoo = c.kind == "model" && c.settings.contains("family");
+  const bool zoo = c.kind == "model" && c.settings.contains("family"), named = c.settings.contains("runner");
   const auto kind = kinds.find(c.kind);
-  if (kind == kinds.end()) return c.fail("no case of kind '" + c.kind + "' can be run yet");
+  if (!named && kind == kinds.end()) return c.fail("no case of kind '" + c.kind + "' can be run yet");
   try {
-    zoo ? zstar::reference::zoo::run(c) : kind->second(c);
+    (named ? zstar::reference::zoo::run_named : zoo ? zstar::reference::zoo::run : kind->second)(c);
   } catch (...) {
     c.fail(zstar::current_exception_text());
   }

@@ -15,15 +15,16 @@ std::map<std::string, std::shared_ptr<const Family>>& families() {
   return all;
 }
 
-/// The library's options beside the settings of the case, norms under the names of the kind norm.
-void flatten(Case& c) {
-  auto& s = c.settings;
-  s.update(s.at("deq"));
-  s["learn_scale"] = !s.value("norm_no_scale", false);
-  s["clip"] = s.value("norm_clip", false);
-  s["clip_value"] = s.value("norm_clip_value", 1.0);
-  s["target_norm"] = s.value("norm_target_norm", 1.0);
-  s["n_power_iterations"] = s.value("sn_n_power_iters", 1);
+std::map<std::string, Runner>& runners() {
+  static std::map<std::string, Runner> all;
+  return all;
+}
+
+template <class Map>
+std::string names_of(const Map& map) {
+  std::string names;
+  for (const auto& entry : map) names += " " + entry.first;
+  return names;
 }
 
 /// One case under way: the model and everything it stands on.
@@ -39,23 +40,9 @@ struct Run {
     host = std::make_unique<test::ModelHost>(layer, c.get<std::string>("norm_type", "none") == "none" ? nullptr : make_norm(c), family.data(c));
     model = test::catalogue().create<Model>(Kind::model, family.model(), family.options(c), *host);
     model->to(c.get<std::string>("dtype", "float64") == "float32" ? torch::kFloat32 : torch::kFloat64);
-    load();
+    load(c, *model);
     model->train(training);
     family.begin(c, *model);
-  }
-
-  /// The parameters and buffers of the case, strictly: each has its tensor, each tensor is used.
-  void load() {
-    const torch::NoGradGuard no_grad;
-    std::set<std::string> left = c.names("param/");
-    const auto take = [&](const std::string& name, Tensor t) {
-      if (left.erase("param/" + name) == 0) return c.fail("the case has no parameter " + name);
-      if (t.sizes() != c.at("param/" + name).sizes()) return c.fail(name + " has another shape");
-      t.copy_(c.at("param/" + name));
-    };
-    for (const auto& p : model->named_parameters()) take(p.key(), p.value());
-    for (const auto& b : model->named_buffers()) take(b.key(), b.value());
-    if (!left.empty()) c.fail("the model has no " + *left.begin());
   }
 
   /// One forward pass: compares its results and returns the loss over all returned states.
@@ -119,14 +106,6 @@ struct Run {
   std::shared_ptr<Model> model;
 };
 
-std::unique_ptr<torch::optim::Optimizer> optimiser(const nlohmann::json& t, const std::vector<Tensor>& parameters) {
-  const double lr = t.at("lr"), decay = t.value("weight_decay", 0.0);
-  if (t.at("name") == "sgd")
-    return std::make_unique<torch::optim::SGD>(parameters, torch::optim::SGDOptions(lr).momentum(t.value("momentum", 0.0)).weight_decay(decay).nesterov(t.value("nesterov", false)));
-  if (t.at("name") == "adam") return std::make_unique<torch::optim::Adam>(parameters, torch::optim::AdamOptions(lr).weight_decay(decay));
-  throw std::runtime_error("no such optimiser here: " + t.at("name").dump());
-}
-
 /// Every parameter's gradient to 2-norm `most`, or all gradients together.
 void clip(const nlohmann::json& t, const std::vector<Tensor>& parameters) {
   const auto scale = [](const Tensor& grad, double norm, double most) {
@@ -168,14 +147,52 @@ void train(Run& run) {
 
 }  // namespace
 
+void flatten(Case& c) {
+  auto& s = c.settings;
+  s.update(s.at("deq"));
+  s["learn_scale"] = !s.value("norm_no_scale", false);
+  s["clip"] = s.value("norm_clip", false);
+  s["clip_value"] = s.value("norm_clip_value", 1.0);
+  s["target_norm"] = s.value("norm_target_norm", 1.0);
+  s["n_power_iterations"] = s.value("sn_n_power_iters", 1);
+}
+
+void load(Case& c, torch::nn::Module& module, const std::string& below) {
+  const torch::NoGradGuard no_grad;
+  std::set<std::string> left = c.names("param/" + below);
+  const auto take = [&](const std::string& name, Tensor t) {
+    if (left.erase("param/" + below + name) == 0) return c.fail("the case has no parameter " + below + name);
+    if (t.sizes() != c.at("param/" + below + name).sizes()) return c.fail(below + name + " has another shape");
+    t.copy_(c.at("param/" + below + name));
+  };
+  for (const auto& p : module.named_parameters()) take(p.key(), p.value());
+  for (const auto& b : module.named_buffers()) take(b.key(), b.value());
+  if (!left.empty()) c.fail("the model has no " + *left.begin());
+}
+
+std::unique_ptr<torch::optim::Optimizer> optimiser(const nlohmann::json& t, const std::vector<Tensor>& parameters) {
+  const double lr = t.at("lr"), decay = t.value("weight_decay", 0.0);
+  if (t.at("name") == "sgd")
+    return std::make_unique<torch::optim::SGD>(parameters, torch::optim::SGDOptions(lr).momentum(t.value("momentum", 0.0)).weight_decay(decay).nesterov(t.value("nesterov", false)));
+  if (t.at("name") == "adam") return std::make_unique<torch::optim::Adam>(parameters, torch::optim::AdamOptions(lr).weight_decay(decay));
+  throw std::runtime_error("no such optimiser here: " + t.at("name").dump());
+}
+
+RunnerRegistration::RunnerRegistration(const std::string& name, Runner runner) { runners().emplace(name, runner); }
+
+void run_named(Case& c) {
+  const std::string name = c.settings.at("runner");
+  const auto found = runners().find(name);
+  if (found == runners().end()) return c.fail("no runner '" + name + "' here yet; there are:" + names_of(runners()));
+  found->second(c);
+}
+
 Registration::Registration(const std::string& family, std::shared_ptr<const Family> value) { families().emplace(family, std::move(value)); }
 
 void run(Case& c) {
   const std::string name = c.settings.at("family");
   if (!families().count(name)) {
-    std::string known;
-    for (const auto& entry : families()) known += " " + entry.first;
-    return c.fail("no family of models '" + name + "' here yet; there are:" + known);
+    return c.fail("no family of models '" + name + "' here yet; there are:" + names_of(families()));
   }
   Run run(c);
   if (c.settings.contains("train")) {

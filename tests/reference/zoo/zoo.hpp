@@ -2,6 +2,8 @@
 /// \file Families of published models: how the settings of a case become a model of this build, and what its results are
 /// called. A family is a source file beside this one with one line ZSTAR_ZOO_FAMILY; no list names it.
 
+#include <torch/optim/optimizer.h>
+
 #include "tests/reference/case.hpp"
 #include "zstar/abi/model.hpp"
 
@@ -42,7 +44,24 @@ struct Registration {
 /// Runs a case of kind model with a family.
 void run(Case& c);
 
+/// What runs the cases whose settings name it (`runner`): a source file beside this one with a line ZSTAR_ZOO_RUNNER.
+using Runner = void (*)(Case&);
+struct RunnerRegistration {
+  RunnerRegistration(const std::string& name, Runner runner);
+};
+void run_named(Case& c);
+
+/// The library's options beside the settings of the case, norms under the names of the kind norm.
+void flatten(Case& c);
+/// The parameters and buffers of the case, strictly: each has its tensor, each tensor is used.
+/// \param below  a prefix of the names in the case, for a module that is a part of its model: "injection."
+void load(Case& c, torch::nn::Module& module, const std::string& below = "");
+/// \param train  name (sgd, adam), lr, momentum, weight_decay, nesterov
+std::unique_ptr<torch::optim::Optimizer> optimiser(const nlohmann::json& train, const std::vector<Tensor>& parameters);
+
 }  // namespace zstar::reference::zoo
 
 #define ZSTAR_ZOO_FAMILY(Class, name) \
   static const ::zstar::reference::zoo::Registration zstar_zoo_##Class##_registration(name, std::make_shared<Class>());
+#define ZSTAR_ZOO_RUNNER(function, name) \
+  static const ::zstar::reference::zoo::RunnerRegistration zstar_zoo_##function##_registration(name, function);
