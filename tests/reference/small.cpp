@@ -24,7 +24,7 @@ std::shared_ptr<Norm> make_norm(const Case& c) {
   const std::string type = c.settings.at("norm_type");
   Settings s{{"learn_scale", c.get("learn_scale", true)}, {"clip", c.get("clip", false)}, {"clip_value", c.get("clip_value", 1.0)}};
   if (type == "spectral_norm" || !c.get("learn_scale", true)) s.push_back({"target", c.get("target_norm", 1.0)});  // there, a learned scale ignores it
-  if (type == "spectral_norm") s.push_back({"scale", std::string("per_row")}), s.push_back({"power_iterations", c.get("n_power_iterations", std::int64_t{1})});
+  if (type == "spectral_norm") s.push_back({"scale", std::string("per_row")}), s.push_back({"power_iterations", c.get("n_power_iterations", std::int64_t{1})}), s.push_back({"settle", false});
   return test::make<Norm>(Kind::norm, type, s);
 }
 

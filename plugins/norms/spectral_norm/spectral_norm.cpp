@@ -17,7 +17,7 @@ Tensor unit(const Tensor& t) { return t / t.norm().clamp_min(1e-12); }
 class SpectralNorm final : public zstar::Norm {
  public:
   struct Options {
-    bool learn_scale = true, clip = false;
+    bool learn_scale = true, clip = false, settle = true;
     std::string scale = "scalar", of = "matrix";
     double target = 1.0, clip_value = 1.0;
     std::int64_t power_iterations = 1;
@@ -36,7 +36,8 @@ class SpectralNorm final : public zstar::Norm {
         zstar::opt("target", &Options::target, "operator norm without a learned scale, or g at first", zstar::above(0.0)),
         zstar::opt("clip", &Options::clip, "keep |φ| at or below clip_value"),
         zstar::opt("clip_value", &Options::clip_value, "bound of |φ|", zstar::above(0.0)),
-        zstar::opt("power_iterations", &Options::power_iterations, "per solve in training", zstar::at_least(1))};
+        zstar::opt("power_iterations", &Options::power_iterations, "per solve in training", zstar::at_least(1)),
+        zstar::opt("settle", &Options::settle, "bring u and v in line with weights that were loaded, or trained before they are evaluated; published programs do not")};
   }
   SpectralNorm(const Options& o, zstar::Host&) : o_(o) {}
 
@@ -65,6 +66,7 @@ class SpectralNorm final : public zstar::Norm {
   }
 
   void settle(const std::vector<Tensor>& stored, const Geometry& geometry) override {
+    if (!o_.settle) return;
     const torch::NoGradGuard no_grad;
     with_map(geometry, [&](const auto& map) { return settle(map, stored.front().detach(), stored[stored.size() - 2], stored.back()), 0; });
   }

@@ -1,0 +1,215 @@
+#include <gtest/gtest.h>
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include "tests/support/model_host.hpp"
+
+#include "plugins/models/ignn/projection.hpp"
+#include "plugins/models/ignn/radius.hpp"
+#include "plugins/models/ignn/sparse.hpp"
+
+namespace {
+
+using namespace zstar;
+using torch::Tensor;
+using test::randn;
+
+/// A directed graph of n nodes with about 3 n edges, weights in (0, 1).
+struct Drawn {
+  Tensor indices, values;
+  explicit Drawn(std::int64_t n, std::int64_t seed = 5) {
+    torch::manual_seed(seed);
+    indices = torch::randint(0, n, {2, 3 * n}, torch::kInt64);
+    values = torch::rand({3 * n}, torch::kFloat64);
+  }
+  Tensor dense(std::int64_t n) const { return torch::sparse_coo_tensor(indices, values, {n, n}).to_dense(); }
+};
+
+TEST(IgnnProjection, EqualsTheProgramOfThePublishedRowByRowWalk) {
+  const Tensor w = randn({12, 40}, 3);
+  const double radius = 2.5;
+  Tensor want = w.clone();
+  for (std::int64_t i = 0; i < w.size(0); ++i) {
+    if (w[i].abs().sum().item<double>() <= radius) continue;
+    const Tensor sorted = std::get<0>(w[i].abs().sort());
+    double s = sorted.sum().item<double>() - radius, left = static_cast<double>(w.size(1));
+    for (std::int64_t k = 0; s / left > sorted[k].item<double>(); ++k, --left) s -= sorted[k].item<double>();
+    want[i].copy_(w[i].sign() * (w[i].abs() - s / left).clamp_min(0));
+  }
+
+  const Tensor got = zstar_ignn::project_rows(w, radius);
+
+  EXPECT_LT((got - want).abs().max().item<double>(), 1e-14);  // a few roundings of numbers near 1
+  EXPECT_TRUE(zstar_ignn::project_rows(0.01 * w, radius).equal(0.01 * w));  // rows inside stay
+}
+
+TEST(IgnnProjection, KeepsTheBoundOfAWideRowInSinglePrecision) {
+  const Tensor w = randn({4, 1024}, 7).to(torch::kFloat32);
+
+  const Tensor got = zstar_ignn::project_rows(w, 0.03);
+
+  EXPECT_LT((got.to(torch::kFloat64).abs().sum(1) - 0.03).abs().max().item<double>(), 1e-6);  // ε of numbers near 3, times those kept
+}
+
+TEST(IgnnRadius, IsTheLargestEigenvalueAndExactForChains) {
+  const Drawn g(30);
+  const double want = torch::linalg_eigvals(g.dense(30)).abs().max().item<double>();
+  EXPECT_NEAR(zstar_ignn::spectral_radius(g.indices, g.values, 30), want, 1e-7 * want);  // eigenvalues of a matrix that is not normal
+
+  const Tensor chain = torch::stack({torch::arange(9), torch::arange(1, 10)}), self = torch::arange(10);
+  const Tensor indices = torch::cat({chain, torch::stack({self, self})}, 1);
+  EXPECT_NEAR(zstar_ignn::spectral_radius(indices, torch::full({19}, 0.5, torch::kFloat64), 10), 0.5, 1e-9);
+}
+
+TEST(IgnnCell, AgreesWithItsPlainFormAndWithDenseMatricesInBothPrecisions) {
+  for (const std::int64_t m : {1, 7, 16, 80, 200})
+    for (const auto dtype : {torch::kFloat32, torch::kFloat64}) {
+      const Drawn g(25);
+      const auto a = std::make_shared<const zstar_ignn::Adjacency>(g.indices, g.values.to(dtype), 25);
+      const Tensor z = randn({25, m}, 1).to(dtype), w = randn({m, m}, 2).to(dtype) / m, b = randn({25, m}, 3).to(dtype);
+
+      const Tensor fused = zstar_ignn::cell(a, z, w, b), plain = zstar_ignn::plain_cell(a, z, w, b);
+
+      const Tensor dense = torch::relu(torch::mm(g.dense(25).to(dtype).t(), torch::mm(z, w)) + b);
+      const double rounding = dtype == torch::kFloat32 ? 1e-5 : 1e-14;  // some ε of sums of a few numbers near 1
+      EXPECT_LT((fused - plain).abs().max().item<double>(), rounding);
+      EXPECT_LT((fused - dense).abs().max().item<double>(), rounding);
+    }
+}
+
+TEST(IgnnCell, HasTheDerivativesOfItsPlainFormAlsoTheSecond) {
+  const Drawn g(12);
+  const auto a = std::make_shared<const zstar_ignn::Adjacency>(g.indices, g.values, 12);
+  const auto derivatives = [&](auto&& f) {
+    const std::vector<Tensor> leaves{randn({12, 5}, 1).requires_grad_(), randn({5, 5}, 2).requires_grad_(), randn({12, 5}, 3).requires_grad_()};
+    auto first = torch::autograd::grad({(f(a, leaves[0], leaves[1], leaves[2]) * randn({12, 5}, 4)).sum()}, leaves, {}, /*retain_graph=*/true, /*create_graph=*/true);
+    const auto second = torch::autograd::grad({first[0].pow(2).sum() + first[1].pow(2).sum()}, {leaves[0], leaves[1]});
+    first.insert(first.end(), second.begin(), second.end());
+    return first;
+  };
+
+  const auto got = derivatives(zstar_ignn::cell), want = derivatives(zstar_ignn::plain_cell);
+
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(test::relative_error(got[i], want[i]), 1e-13) << i;
+}
+
+TEST(IgnnCell, LetsANotANumberThrough) {
+  const Drawn g(4);
+  const auto a = std::make_shared<const zstar_ignn::Adjacency>(g.indices, g.values, 4);
+  Tensor b = torch::zeros({4, 3}, torch::kFloat64);
+  b[2][1] = std::nan("");
+  EXPECT_TRUE(torch::isnan(zstar_ignn::cell(a, randn({4, 3}, 1), randn({3, 3}, 2), b)[2][1]).item<bool>());
+}
+
+/// A model on a solve to rounding, in double precision.
+struct Built {
+  std::shared_ptr<gradient::Layer> layer;
+  std::unique_ptr<test::ModelHost> host;
+  std::shared_ptr<Model> model;
+  std::vector<Solved> solves;
+
+  Built(const std::string& name, Settings settings, const Description& data, const std::string& solver = "fixed_point") {
+    torch::manual_seed(1);
+    const solve::Options options{.tolerance = 1e-13, .max_evaluations = 400, .stall_window = 0};
+    layer.reset(new gradient::Layer(test::layer("implicit", options, options, solver, "fixed_point")));
+    layer->record_into(&solves);
+    host = std::make_unique<test::ModelHost>(layer, nullptr, data);
+    settings.push_back({"dropout", 0.0});
+    model = test::catalogue().create<Model>(Kind::model, name, settings, *host);
+    model->to(torch::kFloat64);
+  }
+};
+
+/// Three graphs of 6, 3 and 8 nodes side by side.
+Batch three_graphs(const Tensor& labels) {
+  std::vector<Tensor> indices, values, graphs;
+  std::int64_t first = 0, number = 0;
+  for (const std::int64_t n : {6, 3, 8}) {
+    const Drawn g(n, n);
+    indices.push_back(g.indices + first), values.push_back(g.values), graphs.push_back(torch::full({n}, number++, torch::kInt64));
+    first += n;
+  }
+  return {{{"features", randn({first, 4}, 9)}, {"adjacency_indices", torch::cat(indices, 1)}, {"adjacency_values", torch::cat(values)},
+           {"graphs", torch::cat(graphs)}, {"labels", labels}}, {}};
+}
+
+const Description graph_data{{{"features", 4}, {"classes", 2}}};
+const Tensor graph_labels() { return torch::tensor({0, 1, 1}, torch::kInt64); }
+
+TEST(IgnnGraphs, GraphsSolvedOneByOneAndTogetherHaveTheSameFixedPointAndGradients) {
+  const Batch batch = three_graphs(graph_labels());
+  std::vector<std::vector<Tensor>> results;
+  for (const char* axis : {"graph", "batch"}) {
+    Built built("ignn_graphs", {{"hidden", std::int64_t{5}}, {"axis", std::string(axis)}}, graph_data);
+    const Tensor output = built.model->forward(batch).back();
+    built.model->loss(output, batch).backward();
+    results.push_back({output});
+    for (const Tensor& p : built.model->parameters())
+      if (p.grad().defined()) results.back().push_back(p.grad());
+  }
+
+  ASSERT_EQ(results[1].size(), results[0].size());
+  for (std::size_t i = 0; i < results[0].size(); ++i) EXPECT_LT((results[1][i] - results[0][i]).abs().max().item<double>(), 1e-11) << i;  // 100 × the tolerance
+}
+
+TEST(IgnnGraphs, GraphsStopOneByOneAndAreReportedSo) {
+  Built built("ignn_graphs", {{"hidden", std::int64_t{5}}, {"layers", std::int64_t{1}}}, graph_data);
+
+  built.model->forward(three_graphs(graph_labels()));
+
+  ASSERT_EQ(built.solves.size(), 1u);
+  EXPECT_EQ(built.solves[0].equilibrium.fixed_point[0].sizes(), (at::IntArrayRef{3, 8, 5}));
+}
+
+TEST(IgnnNodes, EvaluationMovesNoParameterAndTrainingProjectsIt) {
+  const Drawn g(10);
+  const Batch batch{{{"features", randn({10, 4}, 2)}, {"adjacency_indices", g.indices}, {"adjacency_values", g.values}, {"labels", torch::arange(10).remainder(3)}}, {}};
+  Built built("ignn", {{"hidden", std::int64_t{6}}, {"kappa", 0.5}}, {{{"features", 4}, {"classes", 3}}});
+  const Tensor& w = *built.model->named_parameters().find("ig1.W");
+  const Tensor before = w.detach().clone();
+
+  built.model->eval();
+  built.model->forward(batch);
+  const bool kept = w.equal(before);
+  built.model->train();
+  built.model->forward(batch);
+
+  EXPECT_TRUE(kept);
+  const double bound = 0.5 / (zstar_ignn::spectral_radius(g.indices, g.values, 10) + 1e-5);
+  EXPECT_NEAR(w.abs().sum(1).max().item<double>(), bound, 1e-12);
+}
+
+TEST(IgnnNodes, AnAdjacencyEditedInPlaceIsAnotherAdjacency) {
+  const Drawn g(10);
+  const Batch batch{{{"features", randn({10, 4}, 2)}, {"adjacency_indices", g.indices}, {"adjacency_values", g.values.clone()}, {"labels", torch::arange(10).remainder(3)}}, {}};
+  Built built("ignn", {{"hidden", std::int64_t{6}}}, {{{"features", 4}, {"classes", 3}}});
+  built.model->eval();
+  const Batch copy{{batch.tensors[0], batch.tensors[1], {"adjacency_values", g.values.clone()}, batch.tensors[3]}, {}};
+  const Tensor first = built.model->forward(copy).back();
+
+  Tensor(copy.at("adjacency_values")).mul_(0.3);
+
+  EXPECT_GT((built.model->forward(copy).back() - first).abs().max().item<double>(), 1e-6);
+}
+
+TEST(IgnnNodes, CountsClassesOfNodesWithSeveralLabels) {
+  Built built("ignn", {}, {{{"features", 4}, {"classes", 3}}});
+  const Batch batch{{{"labels", torch::tensor({{1.0, 0.0, 1.0}, {0.0, 1.0, 0.0}}, torch::kFloat64)}}, {}};
+  const Tensor scores = torch::tensor({{2.0, 1.0, -1.0}, {-3.0, -1.0, -2.0}}, torch::kFloat64);
+
+  const auto positive = built.model->summarise(built.model->measure(scores, batch));
+
+  EXPECT_NEAR(positive[0].value, 2.0 / 5, 1e-15);  // one right, one wrong, two missed
+  EXPECT_NEAR(positive[1].value, 1.0 / 3, 1e-15);
+  Built as_many("ignn", {{"as_many", true}}, {{{"features", 4}, {"classes", 3}}});
+  EXPECT_NEAR(as_many.model->summarise(as_many.model->measure(scores, batch))[0].value, 2.0 * 2 / (2 * 2 + 1 + 1), 1e-15);  // classes 0, 1 | 1
+}
+
+TEST(IgnnNodes, SaysWhichNodeTheAdjacencyNamesWithoutHavingIt) {
+  Built built("ignn", {}, {{{"features", 4}, {"classes", 3}}});
+  const Batch batch{{{"features", randn({3, 4}, 2)}, {"adjacency_indices", torch::tensor({{0}, {7}}, torch::kInt64)}, {"adjacency_values", torch::ones({1}, torch::kFloat64)},
+                     {"labels", torch::zeros({3}, torch::kInt64)}}, {}};
+  EXPECT_THROW(built.model->forward(batch), std::exception);
+}
+
+}  // namespace

@@ -1,0 +1,24 @@
+#pragma once
+/// \file Loops of sparse products on the CPU, compiled for the instruction sets of several processors.
+
+#include <cstdint>
+
+namespace zstar_ignn::kernels {
+
+/// Rows of a sparse matrix one after the other: the columns and values of row i are those from starts[i] to starts[i + 1].
+template <class T>
+struct Rows {
+  const std::int64_t* starts;
+  const std::int64_t* columns;
+  const T* values;
+};
+
+/// y_i = Σ_j M_ij x_j (+ b_i where b is not null), or its positive part, for the rows i from `begin` to `end`; x, b and y have rows
+/// of m numbers. A NaN stays one.
+#define ZSTAR_DECLARE_PRODUCT(T) void product(const Rows<T>& matrix, const T* x, const T* b, bool positive_part, std::int64_t m, \
+                                              std::int64_t begin, std::int64_t end, T* y);
+ZSTAR_DECLARE_PRODUCT(float)
+ZSTAR_DECLARE_PRODUCT(double)
+#undef ZSTAR_DECLARE_PRODUCT
+
+}  // namespace zstar_ignn::kernels
