@@ -57,7 +57,7 @@ configure() {
     install_missing
     mkdir -p "$build" && touch "$stamp"
   fi
-  [ -e "$build/build.ninja" ] || cmake -S "$here" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release ${libtorch:+-DZSTAR_LIBTORCH="$libtorch"} \
+  [ -e "$build/build.ninja" ] || cmake -S "$here" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON ${libtorch:+-DZSTAR_LIBTORCH="$libtorch"} \
     >"$build/configure.log" 2>&1 || { cat "$build/configure.log" >&2; fail "the build could not be configured" "see above, or $build/configure.log"; }
 }
 
