@@ -48,11 +48,17 @@ std::string to_csv(const std::vector<nlohmann::ordered_json>& records) {
 
 }  // namespace
 
-MetricsFile::MetricsFile(fs::path run, std::int64_t keep_until) : run_(std::move(run)) {
+MetricsFile::MetricsFile(fs::path run) : run_(std::move(run)), records_(static_cast<std::int64_t>(read_records(run_).size())) {}
+
+void MetricsFile::cut(std::int64_t count) {
+  records_ = 0;
   if (!fs::exists(run_ / "metrics.jsonl")) return;
   std::string kept;
-  for (const auto& record : read_records(run_))
-    if (record["step"].get<std::int64_t>() <= keep_until) kept += record.dump() + "\n";
+  for (const auto& record : read_records(run_)) {
+    if (records_ == count) break;
+    kept += record.dump() + "\n";
+    ++records_;
+  }
   write_whole(run_ / "metrics.jsonl", kept);
 }
 
@@ -65,7 +71,8 @@ void MetricsFile::add(const Record& record) {
   std::ofstream out(run_ / "metrics.jsonl", std::ios::app);
   out << line.dump() << '\n';
   out.flush();
-  if (!out) throw RunError((run_ / "metrics.jsonl").string() + ": error: cannot be written\n  remedy: free some space");
+  if (!out) throw RunError((run_ / "metrics.jsonl").string() + ": error: cannot be written\n  remedy: free some space; what was saved before is untouched");
+  ++records_;
 }
 
 bool drawn(const std::string& quantity, const std::string& kind) {

@@ -17,12 +17,16 @@ struct Record {
 
 class MetricsFile {
  public:
-  /// Continues the files of a run. \param keep_until  records of later steps are dropped (those of a lost end of a run)
-  MetricsFile(std::filesystem::path run, std::int64_t keep_until);
+  /// Continues the file of a run.
+  explicit MetricsFile(std::filesystem::path run);
   void add(const Record& record);
+  /// Keeps the first `count` records: those behind them are of the lost end of a run.
+  void cut(std::int64_t count);
+  std::int64_t records() const { return records_; }
 
  private:
   std::filesystem::path run_;
+  std::int64_t records_ = 0;
 };
 
 /// Writes curves.gp, curves.dat and, with gnuplot, curves.svg. \return a sentence if there is no picture

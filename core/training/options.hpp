@@ -24,7 +24,7 @@ struct ExperimentOptions {
 };
 
 struct TrainOptions {
-  std::int64_t epochs = 1, batch_size = 128, accumulate = 1, eval_every = 1, log_every = 0, checkpoint_every = 0, keep_last = 2,
+  std::int64_t epochs = 1, batch_size = 128, accumulate = 1, eval_every = 1, eval_every_steps = 0, log_every = 0, checkpoint_every = 0, keep_last = 2,
                prefetch = 4, patience = 0;
   std::optional<std::int64_t> steps;
   std::optional<double> clip_norm;
@@ -37,7 +37,7 @@ struct TrainOptions {
         opt("epochs", &O::epochs, "passes over the training split", at_least(0)),
         opt("steps", &O::steps, "optimiser steps at most; unset: as the epochs give", at_least(0)),
         opt("batch_size", &O::batch_size, "samples of a batch", at_least(1)),
-        opt("accumulate", &O::accumulate, "batches whose gradients are added before a step", at_least(1)),
+        opt("accumulate", &O::accumulate, "batches of a step; their gradients make that of one large batch", at_least(1)),
         opt("clip_norm", &O::clip_norm, "gradients are scaled down to this 2-norm; unset: never", above(0.0)),
         choice("clip", &O::clip, "the norm of all gradients together, or of each parameter's", {"global", "per_parameter"}),
         opt("ema", &O::ema, "decay of the averaged weights that are evaluated; 0: none", from_below(0.0, 1.0)),
@@ -45,6 +45,7 @@ struct TrainOptions {
                "weights of the losses of n states: γ^(n−1−k), linear 1 − γ (n−k−1)/n, or const γ", {"exp", "linear", "const"}),
         opt("gamma", &O::gamma, "γ of the correction", at_least(0.0)),
         opt("eval_every", &O::eval_every, "epochs between evaluations; 0: at the end alone", at_least(0)),
+        opt("eval_every_steps", &O::eval_every_steps, "steps between evaluations, besides those after epochs; 0: none", at_least(0)),
         opt("patience", &O::patience, "evaluations without a better metric after which training ends; 0: never", at_least(0)),
         opt("log_every", &O::log_every, "steps between records; 0: one an epoch", at_least(0)),
         opt("checkpoint_every", &O::checkpoint_every, "steps between checkpoints; 0: at evaluations", at_least(0)),

@@ -10,51 +10,62 @@
 namespace zstar::training {
 namespace fs = std::filesystem;
 
-void Trainer::checkpoint(bool best) {
+/// Writes the whole state of the run. \param best  weights that became the best, if they did
+void Trainer::checkpoint(const runs::Checkpoint* best) {
   runs::Checkpoint c;
   save_weights(session_.model(), c);
   optimiser_.save(c);
+  statistics_.save(c);
   c.tensors["random/cpu"] = at::detail::getDefaultCPUGenerator().get_state();
   if (session_.device.is_cuda()) c.tensors["random/cuda"] = generator_.get_state();
-  nlohmann::json state{{"step", step_}, {"epoch", epoch_}, {"batch", batch_}, {"without_gain", evaluations_without_gain_}, {"skipped", skipped_}};
+  nlohmann::json state{{"step", step_}, {"epoch", epoch_}, {"batch", batch_}, {"without_gain", evaluations_without_gain_}, {"skipped", skipped_},
+                       {"evaluation_due", evaluation_due_}, {"records", metrics_.records()}, {"losses", loss_count_}, {"samples", samples_}};
   if (best_) state["best"] = *best_;
+  c.tensors["loss_sum"] = torch::tensor({loss_sum_}, torch::kFloat64);  // not in the JSON: it may be infinite
   c.state = state.dump();
   fs::create_directories(run_ / "checkpoints");
   runs::save(c, run_ / "checkpoints" / fmt::format("step-{:09d}.ckpt", step_));
-  if (best) {
-    runs::Checkpoint weights;
-    save_weights(session_.model(), weights);
-    weights.state = c.state;
-    runs::save(weights, run_ / "checkpoints" / "best.ckpt");
-  }
+  if (best) runs::save({best->tensors, c.state}, run_ / "checkpoints" / "best.ckpt");
   const auto files = runs::checkpoints(run_);
   for (std::size_t i = static_cast<std::size_t>(train_.keep_last); i < files.size(); ++i) fs::remove(files[i]);
 }
 
 bool Trainer::resume() {
-  for (const fs::path& file : runs::checkpoints(run_)) {
+  const auto files = runs::checkpoints(run_);
+  for (const fs::path& file : files) {
     try {
       restore(runs::load(file));
-      metrics_ = runs::MetricsFile(run_, step_);
+      metrics_.cut(records_);
       console_.line(fmt::format("resumed from {} (step {})", file.string(), step_));
       return true;
     } catch (const runs::RunError& error) {
       console_.line(error.what());
+    } catch (const std::exception& error) {
+      console_.line(fmt::format("{}: error: {}\n  expected: a checkpoint of this experiment\n  remedy: the one before it is tried", file.string(), error.what()));
     }
   }
-  return false;
+  if (files.empty()) {
+    metrics_.cut(0);
+    return false;
+  }
+  throw runs::RunError((run_ / "checkpoints").string() + ": error: none of the " + std::to_string(files.size()) +
+                       " checkpoints can be gone on from\n  remedy: begin anew with 'zstar run " + (run_ / "experiment.toml").string() + "'");
 }
 
 void Trainer::restore(const runs::Checkpoint& c) {
+  const auto state = nlohmann::json::parse(c.state);
+  statistics_.load(c);
+  loss_sum_ = c.tensors.at("loss_sum").item<double>();
+  step_ = state.at("step"), epoch_ = state.at("epoch"), batch_ = state.at("batch");
+  evaluations_without_gain_ = state.at("without_gain"), skipped_ = state.at("skipped");
+  evaluation_due_ = state.at("evaluation_due"), records_ = state.at("records");
+  loss_count_ = state.at("losses"), samples_ = state.at("samples");
+  best_ = state.contains("best") ? std::optional(state.at("best").get<double>()) : std::nullopt;
   load_weights(session_.model(), c);
   optimiser_.load(c);
   at::Generator cpu = at::detail::getDefaultCPUGenerator();
   cpu.set_state(c.tensors.at("random/cpu"));
   if (session_.device.is_cuda() && c.tensors.count("random/cuda")) generator_.set_state(c.tensors.at("random/cuda"));
-  const auto state = nlohmann::json::parse(c.state);
-  step_ = state.at("step"), epoch_ = state.at("epoch"), batch_ = state.at("batch");
-  evaluations_without_gain_ = state.at("without_gain"), skipped_ = state.at("skipped");
-  if (state.contains("best")) best_ = state.at("best").get<double>();
 }
 
 }  // namespace zstar::training

@@ -2,16 +2,26 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+
+#include <fmt/format.h>
+#include <torch/types.h>
 
 #include "core/solve/solve.hpp"
 
 namespace zstar::training {
+namespace {
+
+const char* name_of(int reason) { return solve::text_of(static_cast<Reason>(reason)).name; }
+
+}  // namespace
 
 void SolveStatistics::Side::add(const Report& report) {
   for (std::size_t b = 0; b < report.reasons.size(); ++b) {
     evaluations += static_cast<double>(report.evaluations[b]);
     ++samples;
     ++reasons[static_cast<std::size_t>(report.reasons[b])];
+    ++all[static_cast<std::size_t>(report.reasons[b])];
     if (std::isfinite(report.relative[b])) residuals.push_back(report.relative[b]);
   }
 }
@@ -24,16 +34,37 @@ void SolveStatistics::Side::flush(runs::Record& record, const std::string& prefi
     const auto at = static_cast<std::size_t>(q * static_cast<double>(residuals.empty() ? 0 : residuals.size() - 1));
     record.numbers.emplace_back(prefix + "residual_" + name, residuals.empty() ? std::nan("") : residuals[at]);
   }
-  for (int r = 0; r < reason_count; ++r)
-    record.numbers.emplace_back(prefix + solve::text_of(static_cast<Reason>(r)).name, static_cast<double>(reasons[static_cast<std::size_t>(r)]));
-  *this = Side();
+  for (int r = 0; r < reason_count; ++r) record.numbers.emplace_back(prefix + name_of(r), static_cast<double>(reasons[static_cast<std::size_t>(r)]));
+  evaluations = 0, samples = 0, residuals.clear(), reasons = {};
+}
+
+/// Sum of the evaluations, samples, counts of the window and of the run, residuals: [2 + 2 reasons + n] float64, exact below 2⁵³.
+torch::Tensor SolveStatistics::Side::packed() const {
+  std::vector<double> numbers{evaluations, static_cast<double>(samples)};
+  for (const ReasonCounts* counts : {&reasons, &all}) numbers.insert(numbers.end(), counts->begin(), counts->end());
+  numbers.insert(numbers.end(), residuals.begin(), residuals.end());
+  return torch::tensor(numbers, torch::kFloat64);
+}
+
+void SolveStatistics::Side::unpack(const torch::Tensor& numbers) {
+  const auto* next = numbers.data_ptr<double>();
+  const auto* end = next + numbers.numel();
+  evaluations = *next++;
+  samples = static_cast<std::int64_t>(*next++);
+  for (ReasonCounts* counts : {&reasons, &all})
+    for (std::int64_t& count : *counts) count = static_cast<std::int64_t>(*next++);
+  residuals.assign(next, end);
 }
 
 void SolveStatistics::add(const std::vector<Solved>& solves) {
   for (const Solved& s : solves) {
     for (const Report& r : s.equilibrium.forward) {
       forward_.add(r);
-      for (const Reason reason : r.reasons) lost_ += reason == Reason::diverged || reason == Reason::nonfinite;
+      if (r.batch() == 0) continue;
+      const auto n = static_cast<double>(r.batch());
+      last_evaluations_ = static_cast<double>(std::accumulate(r.evaluations.begin(), r.evaluations.end(), std::int64_t{0})) / n;
+      last_residual_ = std::accumulate(r.relative.begin(), r.relative.end(), 0.0) / n;
+      solved_ = true;
     }
     if (s.equilibrium.backward)
       for (const Report& r : *s.equilibrium.backward) backward_.add(r);
@@ -43,6 +74,32 @@ void SolveStatistics::add(const std::vector<Solved>& solves) {
 void SolveStatistics::flush(runs::Record& record) {
   forward_.flush(record, "forward_");
   backward_.flush(record, "backward_");
+}
+
+std::string SolveStatistics::glance() const {
+  return solved_ ? fmt::format("evaluations {:.1f} residual {:.1e}", last_evaluations_, last_residual_) : "";
+}
+
+void SolveStatistics::save(runs::Checkpoint& checkpoint) const {
+  checkpoint.tensors["solves/forward"] = forward_.packed();
+  checkpoint.tensors["solves/backward"] = backward_.packed();
+}
+
+void SolveStatistics::load(const runs::Checkpoint& checkpoint) {
+  for (auto& [name, side] : {std::pair("solves/forward", &forward_), std::pair("solves/backward", &backward_)}) {
+    const torch::Tensor& numbers = checkpoint.tensors.at(name);
+    if (numbers.scalar_type() != torch::kFloat64 || numbers.numel() < 2 + 2 * reason_count) throw std::runtime_error(std::string(name) + " is damaged");
+    side->unpack(numbers);
+  }
+}
+
+std::string shares(const ReasonCounts& counts) {
+  const auto total = static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::int64_t{0}));
+  std::string text;
+  for (int r = 0; r < reason_count; ++r)
+    if (const std::int64_t n = counts[static_cast<std::size_t>(r)]; n > 0)
+      text += fmt::format("{}{:.3g} % {}", text.empty() ? "" : ", ", 100.0 * static_cast<double>(n) / total, name_of(r));
+  return text;
 }
 
 }  // namespace zstar::training

@@ -6,6 +6,7 @@
 #include <boost/version.hpp>
 
 #include "core/runs/folder.hpp"
+#include "core/solve/solve.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
 #include "zstar/abi/tag.hpp"
@@ -24,16 +25,32 @@ std::string record_of(const Session& session, const plugins::Catalogue& catalogu
   return record.dump(2) + "\n";
 }
 
-void summary(const fs::path& run, Session& session, const TrainOptions& train, std::ostream& out) {
+using SplitMetrics = std::vector<std::pair<std::string, std::vector<Metric>>>;
+
+SplitMetrics evaluate_all(Session& session, const experiment::Experiment& experiment) {
+  const auto eval = experiment.at("eval").as<EvalOptions>();
+  const std::int64_t batch_size = eval.batch_size > 0 ? eval.batch_size : experiment.at("train").as<TrainOptions>().batch_size;
+  SplitMetrics result;
+  for (const auto& [split, name] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")})
+    if (session.dataset().size(split) > 0) result.emplace_back(name, evaluate_split(session, split, batch_size));
+  return result;
+}
+
+nlohmann::ordered_json json_of(const ReasonCounts& counts) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (int r = 0; r < reason_count; ++r) json[solve::text_of(static_cast<Reason>(r)).name] = counts[static_cast<std::size_t>(r)];
+  return json;
+}
+
+/// The table at the end, of the best weights where there are such, and summary.json.
+void summary(const fs::path& run, Session& session, const experiment::Experiment& experiment, const SolveStatistics& solves, std::ostream& out) {
   const fs::path best = run / "checkpoints/best.ckpt";
   if (fs::exists(best)) load_weights(session.model(), runs::load(best));
   session.layer().record_into(nullptr);
   out << "\n" << fmt::format("{:<12}", fs::exists(best) ? "best" : "last");
   bool header = false;
   nlohmann::ordered_json record{{"checkpoint", fs::exists(best) ? "best" : "last"}, {"splits", nlohmann::ordered_json::object()}};
-  for (const auto& [split, name] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")}) {
-    if (session.dataset().size(split) == 0) continue;
-    const auto metrics = evaluate_split(session, split, train.batch_size);
+  for (const auto& [name, metrics] : evaluate_all(session, experiment)) {
     if (!header)
       for (const Metric& m : metrics) out << fmt::format("{:>12}", m.name);
     header = true;
@@ -43,8 +60,18 @@ void summary(const fs::path& run, Session& session, const TrainOptions& train, s
       record["splits"][name][m.name] = m.value;
     }
   }
+  out << "\n\n";
+  for (const auto& [side, counts] : {std::pair("forward", &solves.forward()), std::pair("backward", &solves.backward())}) {
+    record["solves"][side] = json_of(*counts);
+    if (const std::string text = shares(*counts); !text.empty()) out << fmt::format("{:<9} solves: {}\n", side, text);
+  }
   runs::write_whole(run / "summary.json", record.dump(2) + "\n");
-  out << "\n\nrun folder: " << run.string() << "\n";
+  out << "run folder: " << run.string() << "\n";
+}
+
+void draw(const fs::path& run, std::ostream& out) {
+  const std::string sentence = runs::draw_curves(run);
+  if (!sentence.empty()) out << "zstar: warning: " << sentence << "\n";
 }
 
 }  // namespace
@@ -67,10 +94,19 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
                            experiment.at("gradient").part, run.string()));
   Trainer trainer(experiment, session, run, console);
   if (!fresh && !trainer.resume()) console.line("no checkpoint to go on from: the run starts from its first step");
-  const RunEnd end = trainer.run(request.most_steps);
-  const std::string sentence = runs::draw_curves(run);
-  if (!sentence.empty()) out << "zstar: warning: " << sentence << "\n";
-  if (end == RunEnd::done) summary(run, session, experiment.at("train").as<TrainOptions>(), out);
+  const auto end = [&] {
+    try {
+      return trainer.run(request.most_steps);
+    } catch (...) {  // the curves until then often show why
+      try {
+        draw(run, out);
+      } catch (const runs::RunError&) {  // the failure of the run is what a person must see
+      }
+      throw;
+    }
+  }();
+  draw(run, out);
+  if (end == RunEnd::done) summary(run, session, experiment, trainer.solves(), out);
   session.layer().record_into(nullptr);
   return end;
 }
@@ -85,13 +121,7 @@ std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experime
   }
   load_weights(session.model(), runs::load(file));
   nn::fold_norms(session.model());
-  const auto train = experiment.at("train").as<TrainOptions>();
-  const auto eval = experiment.at("eval").as<EvalOptions>();
-  std::vector<std::pair<std::string, std::vector<Metric>>> result;
-  for (const auto& [split, name] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")})
-    if (session.dataset().size(split) > 0)
-      result.emplace_back(name, evaluate_split(session, split, eval.batch_size > 0 ? eval.batch_size : train.batch_size));
-  return result;
+  return evaluate_all(session, experiment);
 }
 
 }  // namespace zstar::training

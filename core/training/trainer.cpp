@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
@@ -23,6 +24,21 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+/// A record of training as a line for people.
+std::string line_of(const runs::Record& record) {
+  const auto number = [&](const std::string& name) {
+    for (const auto& [key, value] : record.numbers)
+      if (key == name) return value;
+    return std::nan("");
+  };
+  std::string text = fmt::format("step {:6d}  loss {:<9.4g}", record.step, number("loss"));
+  if (!std::isnan(number("forward_evaluations")))
+    text += fmt::format(" evaluations {:5.1f}{} residual {:.1e} ", number("forward_evaluations"),
+                        std::isnan(number("backward_evaluations")) ? "" : fmt::format(" + {:<5.1f}", number("backward_evaluations")),
+                        number("forward_residual_median"));
+  return text + fmt::format(" {:.1f} samples/s", number("samples_per_second"));
+}
+
 std::int64_t count_batches(const Session&, Dataset& data, std::int64_t batch_size, std::uint64_t seed) {
   return static_cast<std::int64_t>(data.batches(Split::train, batch_size, seed).size());
 }
@@ -40,7 +56,7 @@ Trainer::Trainer(const experiment::Experiment& experiment, Session& session, std
       train_(experiment.at("train").as<TrainOptions>()), eval_(experiment.at("eval").as<EvalOptions>()),
       batches_per_epoch_(count_batches(session, session.dataset(), train_.batch_size, static_cast<std::uint64_t>(session.options.seed))),
       total_steps_(train_.steps.value_or(train_.epochs * ((batches_per_epoch_ + train_.accumulate - 1) / train_.accumulate))),
-      optimiser_(experiment, session.model(), total_steps_), metrics_(run_, std::numeric_limits<std::int64_t>::max()),
+      optimiser_(experiment, session.model(), total_steps_), metrics_(run_),
       generator_(session.device.is_cuda() ? at::globalContext().defaultGenerator(session.device) : at::detail::getDefaultCPUGenerator()) {
   session_.layer().record_into(&solves_);
 }
@@ -49,24 +65,30 @@ bool Trainer::finished() const { return step_ >= total_steps_ || (train_.patienc
 
 RunEnd Trainer::run(std::int64_t most_steps) {
   if (most_steps >= 0) total_steps_ = std::min(total_steps_, most_steps);
-  while (!finished() && batches_per_epoch_ > 0) {
-    if (!epoch()) {
-      checkpoint(/*best=*/false);
-      console_.line(fmt::format("interrupted at step {}; go on with: zstar run --resume {}", step_, run_.string()));
-      return signals_.caught() == 2 ? RunEnd::interrupted : RunEnd::terminated;
-    }
-    if (finished() || (train_.eval_every > 0 && epoch_ % train_.eval_every == 0)) evaluate();
+  while (true) {
+    if (!evaluation_due_ && (finished() || batches_per_epoch_ == 0)) return RunEnd::done;
+    if (evaluation_due_ ? evaluate() : train_until_evaluation()) continue;
+    checkpoint();
+    console_.line(fmt::format("interrupted at step {}; go on with: zstar run --resume {}", step_, run_.string()));
+    return signals_.caught() == 2 ? RunEnd::interrupted : RunEnd::terminated;
   }
-  return RunEnd::done;
 }
 
-/// \return false if a signal came
-bool Trainer::epoch() {
+/// The rest of this pass, or less if an evaluation comes before. \return false if a signal came
+bool Trainer::train_until_evaluation() {
   const auto seed = static_cast<std::uint64_t>(session_.options.seed) * 1000003 + static_cast<std::uint64_t>(epoch_);
-  Loader loader(session_.dataset(), Split::train, session_.dataset().batches(Split::train, train_.batch_size, seed), seed, batch_, train_.prefetch);
+  auto batches = session_.dataset().batches(Split::train, train_.batch_size, seed);
+  pass_.clear();
+  for (const auto& indices : batches) pass_.push_back(std::max<std::int64_t>(1, static_cast<std::int64_t>(indices.size())));
+  if (batch_ >= static_cast<std::int64_t>(pass_.size())) {  // resumed with larger batches, fewer in a pass
+    ++epoch_, batch_ = 0;
+    return true;
+  }
+  Loader loader(session_.dataset(), Split::train, std::move(batches), seed, batch_, train_.prefetch);
   session_.model().train();
   if (batch_ == 0) session_.model().begin_pass(Phase::training);
-  while (!finished()) {
+  const std::int64_t epoch = epoch_;
+  while (epoch_ == epoch && !evaluation_due_) {
     if (signals_.caught() && pending_ == 0) return false;
     std::optional<Batch> batch;
     {
@@ -75,14 +97,16 @@ bool Trainer::epoch() {
       if (batch) batch = session_.to_device(std::move(*batch));
     }
     if (!batch) break;
-    ++batch_;
     step(*batch);
   }
-  if (finished() && batch_ < batches_per_epoch_) return true;
-  ++epoch_;
-  batch_ = 0;
-  if (train_.log_every == 0) record_training();
   return true;
+}
+
+/// The share of the batch at hand in the samples of its optimiser step: mean losses weighted so add up to that of one large batch.
+double Trainer::share_of_step() const {
+  const auto all = static_cast<std::int64_t>(pass_.size()), first = batch_ - pending_, end = std::min(all, first + train_.accumulate);
+  const std::int64_t samples = std::accumulate(pass_.begin() + first, pass_.begin() + end, std::int64_t{0});
+  return static_cast<double>(pass_[static_cast<std::size_t>(batch_)]) / static_cast<double>(samples);
 }
 
 Tensor Trainer::total_loss(const Batch& batch, const std::vector<Tensor>& outputs) {
@@ -110,20 +134,25 @@ void Trainer::step(const Batch& batch) {
   }
   {
     const Stopwatch watch(clock_.backward);
-    (loss / static_cast<double>(train_.accumulate)).backward();
+    (train_.accumulate == 1 ? loss : loss * share_of_step()).backward();
   }
   statistics_.add(solves_);
   solves_.clear();
   samples_ += batch.ids.empty() ? 1 : static_cast<std::int64_t>(batch.ids.size());
   loss_sum_ += last_loss_;
   ++loss_count_;
-  if (++pending_ < train_.accumulate && batch_ < batches_per_epoch_) return;
+  ++batch_;
+  const bool last = batch_ == static_cast<std::int64_t>(pass_.size());
+  if (++pending_ < train_.accumulate && !last) return;
   pending_ = 0;
   if (!apply()) ++skipped_;
   ++step_;
+  if (last) ++epoch_, batch_ = 0;
+  const auto reached = [](std::int64_t every, std::int64_t n) { return every > 0 && n % every == 0; };
+  evaluation_due_ = finished() || (last && reached(train_.eval_every, epoch_)) || reached(train_.eval_every_steps, step_);
   progress();
-  if (train_.log_every > 0 && step_ % train_.log_every == 0) record_training();
-  if (train_.checkpoint_every > 0 && step_ % train_.checkpoint_every == 0) checkpoint(/*best=*/false);
+  if (finished() || (train_.log_every == 0 ? last : reached(train_.log_every, step_))) record_training();
+  if (reached(train_.checkpoint_every, step_)) checkpoint();
 }
 
 /// One optimiser step. \return false if loss or gradient were not finite and the step was left out
@@ -138,8 +167,11 @@ bool Trainer::apply() {
 }
 
 void Trainer::progress() {
-  console_.progress(static_cast<double>(step_) / static_cast<double>(std::max<std::int64_t>(1, total_steps_)),
-                    fmt::format("step {} loss {:.4g}{}", step_, last_loss_, best_ ? fmt::format(" best {:.4g}", *best_) : ""));
+  const double seconds = clock_.data + clock_.forward + clock_.backward;
+  std::string text = fmt::format("step {} loss {:.4g}", step_, last_loss_);
+  for (const std::string& more : {latest_metric_, statistics_.glance()}) text += (more.empty() ? "" : "  ") + more;
+  if (seconds > 0) text += fmt::format("  {:.1f} samples/s", static_cast<double>(samples_) / seconds);
+  console_.progress(step_, total_steps_, text);
 }
 
 void Trainer::record_training() {
@@ -151,71 +183,8 @@ void Trainer::record_training() {
                     {"samples_per_second", static_cast<double>(samples_) / std::max(seconds, 1e-9)}, {"skipped_steps", static_cast<double>(skipped_)}};
   statistics_.flush(record);
   metrics_.add(record);
-  const auto number = [&](const char* name) {
-    for (const auto& [key, value] : record.numbers)
-      if (key == name) return value;
-    return std::nan("");
-  };
-  console_.line(fmt::format("step {:6d}  loss {:<9.4g} evaluations {:5.1f} + {:<5.1f} residual {:.1e}  {:.1f} samples/s", step_, mean,
-                            number("forward_evaluations"), number("backward_evaluations"), number("forward_residual_median"), number("samples_per_second")));
+  console_.line(line_of(record));
   loss_sum_ = 0, loss_count_ = 0, samples_ = 0, clock_ = Clock();
-}
-
-std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t batch_size) {
-  const torch::NoGradGuard no_grad;
-  Model& model = session.model();
-  const bool training = model.is_training();
-  model.eval();
-  model.begin_pass(Phase::evaluation);
-  Sums sums;
-  const auto add = [&sums](const std::string& name, double value) {
-    for (auto& [key, sum] : sums)
-      if (key == name) return void(sum += value);
-    sums.emplace_back(name, value);
-  };
-  double loss = 0;
-  std::int64_t batches = 0;
-  Loader loader(session.dataset(), split, session.dataset().batches(split, batch_size, 0), 0, 0, 2);
-  while (auto raw = loader.next()) {
-    const Batch batch = session.to_device(std::move(*raw));
-    const Tensor output = model.forward(batch).back();
-    loss += model.loss(output, batch).item<double>();
-    ++batches;
-    for (const auto& [name, value] : model.measure(output, batch)) add(name, value);
-  }
-  model.train(training);
-  std::vector<Metric> metrics = model.summarise(sums);
-  metrics.push_back({"loss", loss / static_cast<double>(std::max<std::int64_t>(1, batches)), false});
-  return metrics;
-}
-
-void Trainer::evaluate() {
-  const Optimiser::Averaged averaged(optimiser_);
-  const std::int64_t batch_size = eval_.batch_size > 0 ? eval_.batch_size : train_.batch_size;
-  std::optional<Metric> selecting;
-  for (const auto& [split, name] : {std::pair(Split::validation, "validation"), std::pair(Split::test, "test")}) {
-    if (session_.dataset().size(split) == 0) continue;
-    solves_.clear();
-    runs::Record record{{}, name, step_};
-    std::string text = fmt::format("step {:6d}  {:<10}", step_, name);
-    for (const Metric& m : evaluate_split(session_, split, batch_size)) {
-      if (!selecting) selecting = m;
-      record.numbers.emplace_back(m.name, m.value);
-      text += fmt::format(" {} {:.4f}", m.name, m.value);
-    }
-    SolveStatistics statistics;
-    statistics.add(solves_);
-    statistics.flush(record);
-    metrics_.add(record);
-    console_.line(text);
-  }
-  solves_.clear();
-  if (!selecting) return checkpoint(/*best=*/false);
-  const double sign = selecting->higher_is_better ? 1 : -1;
-  const bool better = !best_ || sign * selecting->value > sign * *best_;
-  if (better) best_ = selecting->value;
-  evaluations_without_gain_ = better ? 0 : evaluations_without_gain_ + 1;
-  checkpoint(better);
 }
 
 }  // namespace zstar::training

@@ -16,29 +16,34 @@ namespace zstar::training {
 /// Weights w(n, k) of the losses of n states: exp γ^(n−1−k), linear 1 − γ (n−k−1)/n, const γ.
 double correction_weight(const std::string& kind, double gamma, std::int64_t n, std::int64_t k);
 
-/// Metrics and mean loss of a split, in evaluation mode without gradient.
-std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t batch_size);
+/// Metrics and mean loss of a split, in evaluation mode without gradient. \param signals  given up when one came: nothing is returned
+std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t batch_size, const SignalWatch* signals = nullptr);
 
 class Trainer {
  public:
   Trainer(const experiment::Experiment& experiment, Session& session, std::filesystem::path run, Console& console);
 
   /// Goes on from the newest checkpoint of the run that can be read. \return whether there was one
+  /// \throws runs::RunError  if there are some and none is good
   bool resume();
   /// \param most_steps  stop after so many; negative: as the experiment says
   RunEnd run(std::int64_t most_steps);
+  /// Solves of the training so far.
+  const SolveStatistics& solves() const { return statistics_; }
 
  private:
   struct Clock {
     double data = 0, forward = 0, backward = 0;
   };
-  bool epoch();
+  bool train_until_evaluation();
   void step(const Batch& batch);
+  double share_of_step() const;
   Tensor total_loss(const Batch& batch, const std::vector<Tensor>& outputs);
   bool apply();
   void record_training();
-  void evaluate();
-  void checkpoint(bool best);
+  bool evaluate();
+  std::vector<runs::Record> evaluate_splits(std::optional<Metric>& selecting);
+  void checkpoint(const runs::Checkpoint* best = nullptr);
   void restore(const runs::Checkpoint& checkpoint);
   bool finished() const;
   void progress();
@@ -59,9 +64,12 @@ class Trainer {
   at::Generator generator_;
 
   std::int64_t step_ = 0, epoch_ = 0, batch_ = 0, pending_ = 0, evaluations_without_gain_ = 0, skipped_ = 0;
+  std::vector<std::int64_t> pass_;  ///< samples of each batch of this pass
+  bool evaluation_due_ = false;
   std::optional<double> best_;
+  std::string latest_metric_;  ///< "accuracy 0.98" of the last evaluation
   double loss_sum_ = 0, last_loss_ = 0;
-  std::int64_t loss_count_ = 0, samples_ = 0;
+  std::int64_t loss_count_ = 0, samples_ = 0, records_ = 0;
 };
 
 }  // namespace zstar::training

@@ -34,10 +34,10 @@ void load_weights(Model& model, const runs::Checkpoint& checkpoint) {
       shapes << "\n  " << name << " is " << found->second.sizes() << ", the model has " << t.sizes();
       return void(wrong += shapes.str());
     }
-    t.copy_(found->second);
   });
   if (known < present) wrong += "\n  " + std::to_string(present - known) + " tensors that the model does not have";
   if (!wrong.empty()) throw std::runtime_error("the checkpoint is of another model:" + wrong);
+  for_each_weight(model, [&](const std::string& name, Tensor t) { t.copy_(checkpoint.tensors.at(prefix + name)); });
 }
 
 }  // namespace zstar::training

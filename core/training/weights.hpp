@@ -7,7 +7,7 @@
 namespace zstar::training {
 
 void save_weights(const Model& model, runs::Checkpoint& checkpoint);
-/// \throws std::runtime_error  naming what is missing, unexpected or of another shape
+/// \throws std::runtime_error  naming what is missing, unexpected or of another shape; the model is then untouched
 void load_weights(Model& model, const runs::Checkpoint& checkpoint);
 
 }  // namespace zstar::training

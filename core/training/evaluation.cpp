@@ -1,0 +1,89 @@
+/// \file Evaluation: metrics of a split, and what an evaluation means for a run.
+#include <fmt/format.h>
+
+#include "core/training/loader.hpp"
+#include "core/training/trainer.hpp"
+#include "core/training/weights.hpp"
+
+namespace zstar::training {
+
+std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t batch_size, const SignalWatch* signals) {
+  const torch::NoGradGuard no_grad;
+  Model& model = session.model();
+  const bool training = model.is_training();
+  model.eval();
+  model.begin_pass(Phase::evaluation);
+  Sums sums;
+  const auto add = [&sums](const std::string& name, double value) {
+    for (auto& [key, sum] : sums)
+      if (key == name) return void(sum += value);
+    sums.emplace_back(name, value);
+  };
+  double loss = 0, samples = 0;  // the loss of a batch is a mean over its samples
+  const auto batches = session.dataset().batches(split, batch_size, 0);
+  Loader loader(session.dataset(), split, batches, 0, 0, 2);
+  for (const auto& indices : batches) {
+    if (signals && signals->caught()) break;
+    const Batch batch = session.to_device(std::move(*loader.next()));
+    const Tensor output = model.forward(batch).back();
+    loss += model.loss(output, batch).item<double>() * static_cast<double>(indices.size());
+    samples += static_cast<double>(indices.size());
+    for (const auto& [name, value] : model.measure(output, batch)) add(name, value);
+  }
+  model.train(training);
+  if (signals && signals->caught()) return {};
+  std::vector<Metric> metrics = model.summarise(sums);
+  metrics.push_back({"loss", loss / std::max(1.0, samples), false});
+  return metrics;
+}
+
+/// A record for each split. \param selecting  the metric that selects the best checkpoint. \return nothing if a signal came
+std::vector<runs::Record> Trainer::evaluate_splits(std::optional<Metric>& selecting) {
+  const std::int64_t batch_size = eval_.batch_size > 0 ? eval_.batch_size : train_.batch_size;
+  std::vector<runs::Record> records;
+  for (const auto& [split, name] : {std::pair(Split::validation, "validation"), std::pair(Split::test, "test")}) {
+    if (session_.dataset().size(split) == 0) continue;
+    solves_.clear();
+    runs::Record record{{}, name, step_};
+    for (const Metric& m : evaluate_split(session_, split, batch_size, &signals_)) {
+      if (!selecting) selecting = m;
+      record.numbers.emplace_back(m.name, m.value);
+    }
+    if (signals_.caught()) return {};
+    SolveStatistics statistics;
+    statistics.add(solves_);
+    statistics.flush(record);
+    records.push_back(std::move(record));
+  }
+  solves_.clear();
+  return records;
+}
+
+/// Evaluates the averaged weights where they are kept. \return false if a signal came; the evaluation is then still due
+bool Trainer::evaluate() {
+  std::optional<Metric> selecting;
+  std::optional<runs::Checkpoint> best;
+  std::vector<runs::Record> records;
+  {
+    const Optimiser::Averaged averaged(optimiser_);
+    records = evaluate_splits(selecting);
+    if (signals_.caught()) return false;
+    const double sign = selecting && selecting->higher_is_better ? 1 : -1;
+    if (selecting && (!best_ || sign * selecting->value > sign * *best_)) save_weights(session_.model(), best.emplace());
+  }
+  for (const runs::Record& record : records) {
+    metrics_.add(record);
+    std::string text = fmt::format("step {:6d}  {:<10}", step_, record.kind);
+    for (const auto& [name, value] : record.numbers)
+      if (name.compare(0, 8, "forward_") != 0 && name.compare(0, 9, "backward_") != 0) text += fmt::format(" {} {:.4f}", name, value);
+    console_.line(text);
+  }
+  if (selecting) latest_metric_ = fmt::format("{} {:.4g}", selecting->name, selecting->value);
+  if (best) best_ = selecting->value;
+  evaluations_without_gain_ = best || !selecting ? 0 : evaluations_without_gain_ + 1;
+  evaluation_due_ = false;
+  checkpoint(best ? &*best : nullptr);
+  return true;
+}
+
+}  // namespace zstar::training
