@@ -35,14 +35,16 @@ bool Trainer::resume() {
   for (const fs::path& file : files) {
     try {
       restore(runs::load(file));
-      metrics_.cut(records_);
-      console_.line(fmt::format("resumed from {} (step {})", file.string(), step_));
-      return true;
     } catch (const runs::RunError& error) {
       console_.line(error.what());
+      continue;
     } catch (const std::exception& error) {
       console_.line(fmt::format("{}: error: {}\n  expected: a checkpoint of this experiment\n  remedy: the one before it is tried", file.string(), error.what()));
+      continue;
     }
+    metrics_.cut(records_);
+    console_.line(fmt::format("resumed from {} (step {})", file.string(), step_));
+    return true;
   }
   if (files.empty()) {
     metrics_.cut(0);

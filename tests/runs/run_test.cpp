@@ -9,10 +9,12 @@
 #include <random>
 #include <thread>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/runs/checkpoint.hpp"
 #include "core/runs/folder.hpp"
+#include "core/runs/records.hpp"
 
 extern char** environ;
 
@@ -31,22 +33,30 @@ struct Folder {
   fs::path path;
 };
 
-/// Starts the program on two epochs' worth of a short experiment; its output goes nowhere.
-pid_t start(const Folder& folder, const fs::path& resume = {}) {
-  const std::string program = ZSTAR_BINARY_DIR "/bin/zstar", file = ZSTAR_SOURCE_DIR "/experiments/quickstart.toml";
-  std::vector<std::string> words{program, "run"};
-  if (!resume.empty()) words.insert(words.end(), {"--resume", resume.string()});
-  else
-    for (const char* s : {"train.epochs=120", "train.checkpoint_every=3", "train.log_every=10", "train.eval_every=40"}) words.insert(words.end(), {"--set", s});
-  if (resume.empty()) words.insert(words.end(), {"--set", "experiment.runs=" + folder.path.string(), "--set", "experiment.threads=1", file});
+using Words = std::vector<std::string>;
+
+/// The words that start the program on a short run with checkpoints every other step, or that go on with one.
+Words command(const Folder& folder, const Words& more = {}) {
+  Words words{ZSTAR_BINARY_DIR "/bin/zstar", "run", ZSTAR_SOURCE_DIR "/experiments/quickstart.toml"};
+  Words settings{"experiment.runs=" + folder.path.string(), "experiment.threads=1", "train.epochs=240", "train.checkpoint_every=2", "train.log_every=10",
+                 "train.eval_every=40", "train.ema=0.9"};
+  settings.insert(settings.end(), more.begin(), more.end());
+  for (const std::string& s : settings) words.insert(words.end(), {"--set", s});
+  return words;
+}
+Words resume(const fs::path& run) { return {ZSTAR_BINARY_DIR "/bin/zstar", "run", "--resume", run.string()}; }
+
+/// \param output  file for what it says; empty: nowhere
+pid_t start(Words words, const fs::path& output = {}) {
   std::vector<char*> argv;
   for (auto& w : words) argv.push_back(w.data());
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 1, output.empty() ? "/dev/null" : output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (!output.empty()) posix_spawn_file_actions_adddup2(&actions, 1, 2);
   pid_t pid = 0;
-  EXPECT_EQ(posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), environ), 0);
+  EXPECT_EQ(posix_spawnp(&pid, words[0].c_str(), &actions, nullptr, argv.data(), environ), 0);
   posix_spawn_file_actions_destroy(&actions);
   return pid;
 }
@@ -56,8 +66,22 @@ int wait_for(pid_t pid) {
   ::waitpid(pid, &status, 0);
   return status;
 }
+int exit_code(pid_t pid) {
+  const int status = wait_for(pid);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
 
 fs::path latest(const Folder& folder) { return folder.path / "quickstart/latest"; }
+
+/// Step of the newest checkpoint; -1: there is none.
+int saved_step(const fs::path& run) {
+  const auto files = runs::checkpoints(run);
+  return files.empty() ? -1 : std::stoi(files.front().stem().string().substr(5));
+}
+
+void wait_until_saved(const fs::path& run, int step) {
+  for (int k = 0; k < 1000 && saved_step(run) < step; ++k) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
 
 void expect_equal(const runs::Checkpoint& a, const runs::Checkpoint& b) {
   ASSERT_EQ(a.tensors.size(), b.tensors.size());
@@ -67,31 +91,133 @@ void expect_equal(const runs::Checkpoint& a, const runs::Checkpoint& b) {
   }
 }
 
+/// The records of a run without what a clock says.
+std::vector<nlohmann::ordered_json> timeless(const fs::path& run) {
+  auto records = runs::read_records(run);
+  for (auto& r : records)
+    for (const char* key : {"seconds_data", "seconds_forward", "seconds_backward", "samples_per_second"}) r.erase(key);
+  return records;
+}
+
+void expect_same_end(const fs::path& a, const fs::path& b) {
+  expect_equal(runs::load(runs::checkpoints(a).front()), runs::load(runs::checkpoints(b).front()));
+  expect_equal(runs::load(a / "checkpoints/best.ckpt"), runs::load(b / "checkpoints/best.ckpt"));
+  EXPECT_EQ(timeless(a), timeless(b));
+}
+
 TEST(Run, KilledTwentyTimesEndsWithTheWeightsOfAnUninterruptedRun) {
   const Folder whole, killed;
-  ASSERT_EQ(wait_for(start(whole)), 0);
+  ASSERT_EQ(exit_code(start(command(whole))), 0);
   std::mt19937 random(3);
+  int while_training = 0;
   for (int kill = 0; kill < 20; ++kill) {
-    const pid_t pid = start(killed, fs::exists(latest(killed)) ? latest(killed) : fs::path());
-    std::this_thread::sleep_for(std::chrono::milliseconds(400 + random() % 500));
+    const int before = saved_step(latest(killed));
+    const pid_t pid = start(before >= 0 ? resume(latest(killed)) : command(killed));
+    if (kill % 5 != 4) wait_until_saved(latest(killed), before + 2);  // every fifth is killed while it starts
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 60));
     ::kill(pid, SIGKILL);
-    wait_for(pid);
+    while_training += WIFSIGNALED(wait_for(pid)) && saved_step(latest(killed)) > before;
   }
-  ASSERT_EQ(wait_for(start(killed, fs::exists(latest(killed)) ? latest(killed) : fs::path())), 0);
+  EXPECT_GE(while_training, 14);
+  ASSERT_LT(saved_step(latest(killed)), 240) << "the run was over before the last kill";
+  ASSERT_EQ(exit_code(start(resume(latest(killed)))), 0);
 
-  expect_equal(runs::load(runs::checkpoints(latest(whole)).front()), runs::load(runs::checkpoints(latest(killed)).front()));
+  expect_same_end(latest(whole), latest(killed));
 }
 
 TEST(Run, ATermSignalLeavesACheckpointAndItsOwnExitCode) {
+  for (const auto& [signal, code] : {std::pair(SIGTERM, 143), std::pair(SIGINT, 130)}) {
+    const Folder folder;
+    const pid_t pid = start(command(folder));
+    wait_until_saved(latest(folder), 2);
+    ::kill(pid, signal);
+    EXPECT_EQ(exit_code(pid), code);
+    EXPECT_NO_THROW(runs::load(runs::checkpoints(latest(folder)).front()));
+  }
+}
+
+/// A run that was ended early, with two checkpoints or more.
+struct Ended : Folder {
+  Ended() {
+    const pid_t pid = start(command(*this));
+    wait_until_saved(latest(*this), 8);
+    ::kill(pid, SIGTERM);
+    EXPECT_EQ(exit_code(pid), 143);
+  }
+};
+
+TEST(Run, GoesOnFromTheCheckpointBeforeADamagedOrForeignOne) {
+  const Ended folder;
+  const Folder whole;
+  ASSERT_EQ(exit_code(start(command(whole))), 0);
+  const fs::path run = latest(folder), newest = runs::checkpoints(run).front(), log = folder.path / "log";
+  auto foreign = runs::load(newest);
+  foreign.tensors["model/another.weight"] = torch::ones({2});
+  runs::save(foreign, run / "checkpoints/step-000009000.ckpt");
+  fs::resize_file(newest, fs::file_size(newest) / 2);
+
+  ASSERT_EQ(exit_code(start(resume(run), log)), 0);
+
+  const std::string said = runs::read_whole(log);
+  EXPECT_THAT(said, ::testing::HasSubstr("step-000009000.ckpt: error: the checkpoint is of another model"));
+  EXPECT_THAT(said, ::testing::HasSubstr(newest.filename().string() + ": error: the checkpoint is cut short or damaged"));
+  fs::remove(run / "checkpoints/step-000009000.ckpt");
+  expect_same_end(latest(whole), run);
+}
+
+TEST(Run, IsNotBegunAnewWhereNoCheckpointIsGood) {
+  const Ended folder;
+  for (const fs::path& file : runs::checkpoints(latest(folder))) fs::resize_file(file, 100);
+
+  EXPECT_EQ(exit_code(start(resume(latest(folder)), folder.path / "log")), 1);
+
+  EXPECT_THAT(runs::read_whole(folder.path / "log"), ::testing::HasSubstr("checkpoints can be gone on from\n  remedy: begin anew"));
+}
+
+TEST(Run, KeepsItsLastCheckpointWhenFilesCannotGrow) {
+  const Ended folder;
+  const fs::path run = latest(folder);
+  const int saved = saved_step(run);
+  Words words{"sh", "-c", "trap '' XFSZ; ulimit -f 16; exec \"$@\"", "sh"};  // 8 KiB a file
+  for (const std::string& w : resume(run)) words.push_back(w);
+
+  EXPECT_EQ(exit_code(start(words, folder.path / "log")), 1);
+
+  EXPECT_THAT(runs::read_whole(folder.path / "log"), ::testing::HasSubstr("cannot be written: File too large\n  remedy: free some space"));
+  EXPECT_EQ(saved_step(run), saved);
+  EXPECT_NO_THROW(runs::load(runs::checkpoints(run).front()));
+}
+
+/// Runs the program with `folder/disk` as a file system of its own. \return exit code; nothing where mounting is not allowed
+std::optional<int> on_own_disk(const Folder& folder, const std::string& mount_options, const Words& settings) {
+  if (exit_code(start({"unshare", "--map-root-user", "--mount", "true"}, folder.path / "log")) != 0) return std::nullopt;
+  fs::create_directory(folder.path / "disk");
+  const std::string script = "mount -t tmpfs -o " + mount_options + " disk \"$0/disk\" && { \"$@\"; code=$?; cp -r \"$0/disk\" \"$0/after\"; exit $code; }";
+  Words words{"unshare", "--map-root-user", "--mount", "sh", "-c", script, folder.path.string()};
+  for (const std::string& w : command(folder, settings)) words.push_back(w);
+  return exit_code(start(words, folder.path / "log"));
+}
+
+TEST(Run, KeepsItsLastCheckpointWhenTheDiskIsFull) {
   const Folder folder;
-  const pid_t pid = start(folder);
-  for (int k = 0; k < 200 && (!fs::exists(latest(folder)) || runs::checkpoints(latest(folder)).empty()); ++k)
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  ::kill(pid, SIGTERM);
-  const int status = wait_for(pid);
-  ASSERT_TRUE(WIFEXITED(status));
-  EXPECT_EQ(WEXITSTATUS(status), 143);
-  EXPECT_NO_THROW(runs::load(runs::checkpoints(latest(folder)).front()));
+  const auto code = on_own_disk(folder, "size=256k", {"experiment.runs=" + (folder.path / "disk").string(), "train.keep_last=100"});
+  if (!code) GTEST_SKIP() << "file systems cannot be mounted here";
+
+  EXPECT_EQ(*code, 1) << runs::read_whole(folder.path / "log");
+  EXPECT_THAT(runs::read_whole(folder.path / "log"), ::testing::HasSubstr("No space left on device\n  remedy: free some space"));
+  const auto files = runs::checkpoints(folder.path / "after/quickstart/latest");
+  ASSERT_FALSE(files.empty());
+  for (const fs::path& file : files) EXPECT_NO_THROW(runs::load(file));
+}
+
+TEST(Run, SaysThatAFolderIsReadOnly) {
+  const Folder folder;
+  const auto code = on_own_disk(folder, "ro", {"experiment.runs=" + (folder.path / "disk/runs").string()});
+  if (!code) GTEST_SKIP() << "file systems cannot be mounted here";
+
+  EXPECT_EQ(*code, 1);
+  EXPECT_THAT(runs::read_whole(folder.path / "log"),
+              ::testing::HasSubstr("the run folder cannot be made: Read-only file system\n  remedy: choose a folder that you may write, with experiment.runs"));
 }
 
 runs::Checkpoint sample() {
