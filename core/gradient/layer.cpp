@@ -26,7 +26,7 @@ State detached(const State& z) {
 /// later is kept by the nodes.
 class Call final : public GradientServices {
  public:
-  Call(const LayerParts& parts, Equilibrium& result) : parts_(parts), result_(result) {
+  Call(const LayerParts& parts, const Splitting* halves, Equilibrium& result) : parts_(parts), halves_(halves), result_(result) {
     result_.backward = std::make_shared<std::vector<Report>>();
   }
 
@@ -55,7 +55,7 @@ class Call final : public GradientServices {
     std::shared_ptr<Solver> solver = parts_.forward.make();
     const bool keep = parts_.gradient->query(UsesEstimate::id) != nullptr;
     if (keep && options.finished == "compact") options.finished = "mask";  // the estimate must cover every sample
-    solve::Outcome out = solve::solve(*solver, parts_.forward.name, f, z, options, sample_at);
+    solve::Outcome out = solve::solve(*solver, parts_.forward.name, f, z, options, sample_at, halves_);
     if (keep) estimate_ = std::move(solver);
     result_.forward.push_back(out.report);
     return out;
@@ -70,6 +70,7 @@ class Call final : public GradientServices {
 
  private:
   const LayerParts& parts_;
+  const Splitting* halves_;
   Equilibrium& result_;
   std::shared_ptr<Solver> estimate_;
 };
@@ -103,7 +104,13 @@ Layer::Layer(LayerParts parts) : impl_(std::make_shared<Impl>(std::move(parts)))
 
 Layer::~Layer() = default;
 
-Equilibrium Layer::solve(const FixedPointMap& f, const State& z0, const SolveOptions& request) {
+Equilibrium Layer::solve(const FixedPointMap& f, const State& z0, const SolveOptions& request) { return run(f, nullptr, z0, request); }
+
+Equilibrium Layer::solve(const FixedPointMap& f, const Splitting& halves, const State& z0, const SolveOptions& request) {
+  return run(f, &halves, z0, request);
+}
+
+Equilibrium Layer::run(const FixedPointMap& f, const Splitting* halves, const State& z0, const SolveOptions& request) {
   const LayerParts& parts = impl_->parts;
   solve::Options options = parts.forward.options;
   if (request.tolerance) options.tolerance = *request.tolerance;
@@ -112,7 +119,7 @@ Equilibrium Layer::solve(const FixedPointMap& f, const State& z0, const SolveOpt
   const bool joined = torch::GradMode::is_enabled() && request.gradient.value_or(request.training);
 
   Equilibrium result;
-  Call call(parts, result);
+  Call call(parts, halves, result);
   const State start = detached(z0);
   if (!joined) {
     result.fixed_point = call.forward(f, start, options, budget, {}).z;

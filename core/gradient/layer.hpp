@@ -10,6 +10,7 @@
 #include "zstar/abi/gradient.hpp"
 #include "zstar/abi/layer.hpp"
 #include "zstar/abi/regularizer.hpp"
+#include "zstar/splitting.hpp"
 
 namespace zstar::gradient {
 
@@ -55,18 +56,22 @@ struct LayerParts {
 };
 
 /// The layer that models are handed. One object serves any number of calls; it keeps no graph.
-class Layer final : public EquilibriumLayer {
+class Layer final : public EquilibriumLayer, public SplittingLayer {
  public:
   /// \throws OptionError  for a sampling plan that the budget cannot hold
   explicit Layer(LayerParts parts);
   ~Layer() override;
 
   Equilibrium solve(const FixedPointMap& f, const State& z0, const SolveOptions& options = {}) override;
+  Equilibrium solve(const FixedPointMap& f, const Splitting& halves, const State& z0, const SolveOptions& options = {}) override;
+  void* query(std::string_view id) override { return id == SplittingLayer::id ? static_cast<SplittingLayer*>(this) : nullptr; }
 
   /// Every later call adds itself to `sink`; null: none.
   void record_into(std::vector<Solved>* sink);
 
  private:
+  Equilibrium run(const FixedPointMap& f, const Splitting* halves, const State& z0, const SolveOptions& options);
+
   struct Impl;
   std::shared_ptr<Impl> impl_;
 };

@@ -7,15 +7,28 @@
 
 namespace zstar::solve {
 
+namespace {
+
+RowSplitting packed(const Splitting& halves, const Packing& p) {
+  const auto two = [&p](std::function<State(const State&, double)> g) {
+    return [p, g = std::move(g)](const Tensor& v, double alpha) { return p.pack(g(p.unpack(v), alpha)); };
+  };
+  return {[p, g = halves.affine](const Tensor& z) { return p.pack(g(p.unpack(z))); }, two(halves.resolvent), two(halves.prox)};
+}
+
+}  // namespace
+
 Outcome solve(Solver& solver, const std::string& name, const FixedPointMap& f, const State& z0, const Options& options,
-              const std::vector<std::int64_t>& sample_at) {
+              const std::vector<std::int64_t>& sample_at, const Splitting* halves) {
   const torch::NoGradGuard no_grad;
   const Packing packing(z0);
   const auto over = [](const FixedPointMap& map, const Packing& p) -> PackedMap {
     return [map, p](const Tensor& z) { return p.pack(map(p.unpack(z))); };
   };
   RowMap rows{over(f, packing), {}};
-  if (f.samples_independent())
+  UsesSplitting* splits = query<UsesSplitting>(solver);
+  if (splits) splits->use(halves ? packed(*halves, packing) : RowSplitting{});
+  if (f.samples_independent() && !splits)
     rows.at_rows = [&](const Tensor& samples) { return over(f.at_rows(samples), packing.with_batch(samples.size(0))); };
   PackedOutcome packed =
       run(solver, name, rows, packing.pack(z0).detach(), packing.epsilon(), options, sample_at);

@@ -11,6 +11,7 @@
 #include "zstar/abi/report.hpp"
 #include "zstar/abi/solver.hpp"
 #include "zstar/options.hpp"
+#include "zstar/splitting.hpp"
 
 namespace zstar::solve {
 
@@ -74,8 +75,9 @@ struct Outcome {
 
 /// Solves z = f(z) from z0. Opens no graph; z0 is not modified.
 /// \param sample_at  counts of evaluations after which the state is handed out, rising
+/// \param halves  of f, for solvers that split; null: none are known
 Outcome solve(Solver& solver, const std::string& name, const FixedPointMap& f, const State& z0, const Options& options,
-              const std::vector<std::int64_t>& sample_at = {});
+              const std::vector<std::int64_t>& sample_at = {}, const Splitting* halves = nullptr);
 
 /// The same for a linear or packed problem: z0 is [B, D].
 PackedOutcome solve_packed(Solver& solver, const std::string& name, const PackedMap& f, const Tensor& z0,
