@@ -23,6 +23,7 @@ double learning_rate(const std::string& schedule, const ScheduleOptions& o, doub
   const std::int64_t t = step - o.warmup;
   if (schedule == "step") return lr * std::pow(o.factor, static_cast<double>(t / o.every));
   if (schedule == "cosine") return cosine(lr, o.floor, static_cast<double>(t) / static_cast<double>(std::max<std::int64_t>(1, whole - o.warmup)));
+  if (schedule == "linear") return lr + (o.floor - lr) * std::min(1.0, static_cast<double>(t) / static_cast<double>(std::max<std::int64_t>(1, whole - o.warmup)));
   return lr;
 }
 

@@ -1,0 +1,169 @@
+#include <gtest/gtest.h>
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include "tests/support/model_host.hpp"
+#include "zstar/abi/regularizer.hpp"
+#include "zstar/carried.hpp"
+
+namespace {
+
+using namespace zstar;
+using torch::Tensor;
+
+/// A model with its layer, and what the layer solved.
+struct Built {
+  std::shared_ptr<gradient::Layer> layer;
+  std::unique_ptr<test::ModelHost> host;
+  std::shared_ptr<Model> model;
+  std::vector<Solved> solves;
+
+  Built(const std::string& name, const Settings& settings, const std::string& gradient = "implicit", const Settings& gradient_settings = {}) {
+    const solve::Options options{.tolerance = 1e-13, .max_evaluations = 200, .stall_window = 0};
+    layer.reset(new gradient::Layer(test::layer(gradient, options, options, "anderson", "anderson", gradient_settings)));
+    layer->record_into(&solves);
+    host = std::make_unique<test::ModelHost>(layer, test::make<Norm>(Kind::norm, "weight_norm"), Description{{{"coordinates", 2}, {"values", 3}, {"points", 7}}});
+    model = test::catalogue().create<Model>(Kind::model, name, settings, *host);
+    model->to(torch::kFloat64);
+    model->train();
+  }
+  Tensor parameter(const std::string& name) const { return model->named_parameters()[name]; }
+};
+
+Settings small(const std::string& form, const std::string& training, std::int64_t layers = 1) {
+  return {{"form", form}, {"training", training}, {"width", std::int64_t{6}}, {"layers", layers}, {"scale", 2.0}};
+}
+
+Batch points(std::vector<std::int64_t> ids = {}) {
+  Tensor x = test::randn({7, 2}, 3), y = test::randn({7, 3}, 4);
+  if (ids.empty()) return {{{"coordinates", x}, {"values", y}}, {}};
+  const Tensor rows = torch::tensor(ids, torch::kInt64);
+  return {{{"coordinates", x.index_select(0, rows)}, {"values", y.index_select(0, rows)}}, ids};
+}
+
+class EveryForm : public ::testing::TestWithParam<std::pair<const char*, std::int64_t>> {};
+INSTANTIATE_TEST_SUITE_P(DeqInr, EveryForm, ::testing::Values(std::pair("siren_like", 1), std::pair("siren_like", 4), std::pair("fourier", 1), std::pair("fourier", 2),
+                                                              std::pair("gabor", 1), std::pair("gabor", 2)));
+
+TEST_P(EveryForm, InitialWeightsFillTheirRanges) {
+  const auto [form, layers] = GetParam();
+  torch::manual_seed(1);
+  const Built b("deq_inr", {{"form", std::string(form)}, {"width", std::int64_t{400}}, {"layers", layers}, {"scale", 64.0}});
+  Tensor weight = b.parameter("injection.x_map.weight");
+  if (std::string(form) == "gabor") weight = weight / b.parameter("injection.gamma").sqrt().unsqueeze(1);
+  const double bound = 64 / std::sqrt(2.0 * (static_cast<double>(layers) + 1));  // s/√(L+1) · 1/√d, d = 2
+  EXPECT_LE(weight.abs().max().item<double>(), bound * (1 + 1e-6));              // the draws are float32
+  EXPECT_GT(weight.abs().max().item<double>(), 0.99 * bound);                    // 1600 draws: misses with 1e-7
+  const Tensor phase = b.parameter("injection.x_map.bias");
+  EXPECT_GT(phase.max().item<double>(), 0.98 * M_PI);
+  EXPECT_LT(phase.min().item<double>(), -0.98 * M_PI);
+}
+
+TEST_P(EveryForm, GradientsEqualCentralDifferences) {
+  const auto [form, layers] = GetParam();
+  torch::manual_seed(2);
+  Built b("deq_inr", small(form, "solve", layers));
+  const Batch batch = points();
+  const auto loss = [&] { return b.model->loss(b.model->forward(batch).back(), batch); };
+  const auto parameters = b.model->parameters();
+  const auto gradients = torch::autograd::grad({loss()}, parameters);
+  const torch::NoGradGuard no_grad;
+  const double h = 1e-5;
+  double along = 0, differences = 0;
+  std::vector<Tensor> directions;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    directions.push_back(test::randn(parameters[i].sizes().vec(), 10 + i));
+    along += (directions[i] * gradients[i]).sum().item<double>();
+  }
+  for (const double sign : {1.0, -1.0}) {
+    for (std::size_t i = 0; i < parameters.size(); ++i) Tensor(parameters[i]).add_(directions[i], sign * h);
+    differences += sign * loss().item<double>() / (2 * h);
+    for (std::size_t i = 0; i < parameters.size(); ++i) Tensor(parameters[i]).sub_(directions[i], sign * h);
+  }
+  EXPECT_NEAR(along, differences, 1e-6 * (1 + std::abs(along)));  // h² times the third derivative, some hundreds
+}
+
+TEST_P(EveryForm, StatesCarriedOverStepsReachTheSolvedEquilibrium) {
+  const auto [form, layers] = GetParam();
+  torch::manual_seed(2);
+  Built cached("deq_inr", small(form, "cached", layers), "phantom", {{"steps", std::vector<std::int64_t>{3}}});
+  const Batch batch = points();
+  const Tensor solved = cached.model->forward(batch).back();
+  EXPECT_GT(cached.solves.back().equilibrium.forward.back().calls, 0);
+  for (int step = 0; step < 3; ++step) {  // the parameters rest: the cache stays at the equilibrium
+    const Tensor next = cached.model->forward(batch).back();
+    EXPECT_EQ(cached.solves.back().equilibrium.forward.back().calls, 0);
+    EXPECT_TRUE(next.allclose(solved, 0, 1e-11)) << (next - solved).abs().max();  // 1e-13 of the solver, times the output map
+  }
+}
+
+TEST(DeqInr, StatesAreThoseOfTheirPoints) {
+  torch::manual_seed(2);
+  Built b("deq_inr", small("siren_like", "cached"), "phantom");
+  b.model->forward(points({0, 2, 4}));
+  b.model->forward(points({4, 0}));
+  EXPECT_EQ(b.solves.back().equilibrium.forward.back().calls, 0) << "both points have been seen";
+  b.model->forward(points({4, 1}));
+  EXPECT_GT(b.solves.back().equilibrium.forward.back().calls, 0) << "point 1 has not";
+  b.model->eval();
+  b.model->forward(points({4, 0}));
+  EXPECT_GT(b.solves.back().equilibrium.forward.back().calls, 0) << "evaluation solves from zero";
+}
+
+TEST(DeqInr, ARunThatGoesOnHasItsStates) {
+  torch::manual_seed(2);
+  Built b("deq_inr", small("siren_like", "cached"), "phantom"), other("deq_inr", small("siren_like", "cached"), "phantom");
+  EXPECT_TRUE(query<Carries>(*b.model)->carried().empty());
+  b.model->forward(points());
+  query<Carries>(*other.model)->carry(query<Carries>(*b.model)->carried());
+  other.model->forward(points());
+  EXPECT_EQ(other.solves.back().equilibrium.forward.back().calls, 0);
+  EXPECT_THROW(query<Carries>(*other.model)->carry({{"states", torch::zeros({5, 6})}}), std::runtime_error);
+}
+
+TEST(DeqInr, OnePassIsTheMapOfZero) {
+  torch::manual_seed(2);
+  Built one("deq_inr", small("gabor", "one_pass")), solved("deq_inr", small("gabor", "solve"));
+  for (const auto& p : one.model->named_parameters()) p.value().data().copy_(solved.parameter(p.key()));
+  solved.model->forward(points());
+  const State first = solved.solves.back().map(State(torch::zeros({7, 6}, torch::kFloat64)));
+  const Tensor want = torch::linear(first[0], solved.parameter("output_map.weight"), solved.parameter("output_map.bias"));
+  EXPECT_TRUE(one.model->forward(points()).back().allclose(want, 0, 1e-14));
+  EXPECT_TRUE(one.solves.empty());
+}
+
+TEST(DeqInr, NegativeWidthsOfWindowsAreClampedUnlessFree) {
+  torch::manual_seed(2);
+  for (const char* window : {"positive", "free"}) {
+    Settings s = small("gabor", "one_pass");
+    s.push_back({"window", std::string(window)});
+    Built b("deq_inr", s);
+    const Tensor gamma = b.parameter("injection.gamma").data();
+    gamma.fill_(-1.0);
+    const Tensor negative = b.model->forward(points()).back().detach();
+    gamma.zero_();
+    const Tensor zero = b.model->forward(points()).back().detach();
+    EXPECT_EQ(negative.allclose(zero), std::string(window) == "positive");
+  }
+}
+
+TEST(DeqInr, PsnrIsThatOfClampedPictures) {
+  const Built b("siren", {{"width", std::int64_t{4}}});
+  const Tensor values = torch::tensor({{-1.0, 0.0, 1.0}}, torch::kFloat64), output = torch::tensor({{-3.0, 0.2, 1.0}}, torch::kFloat64);
+  const auto metrics = b.model->summarise(b.model->measure(output, {{{"values", values}}, {}}));
+  EXPECT_NEAR(metrics[0].value, -10 * std::log10(0.01 / 3), 1e-12);  // only the middle number differs, by 0.1 of the range
+  EXPECT_NEAR(metrics[1].value, 10 * std::log10(2 / 4.04), 1e-12);   // as it stands: errors 2 and 0.2
+}
+
+TEST(ExplicitNetworks, InitialWeightsFillTheirRanges) {
+  torch::manual_seed(1);
+  const Built siren("siren", {{"width", std::int64_t{300}}, {"layers", std::int64_t{2}}, {"omega", 20.0}});
+  EXPECT_NEAR(siren.parameter("linear_maps.0.weight").abs().max().item<double>(), 0.5, 0.01);  // 1/d, d = 2
+  EXPECT_NEAR(siren.parameter("linear_maps.1.weight").abs().max().item<double>(), std::sqrt(6 / 300.0) / 20, 1e-5);
+  EXPECT_NEAR(siren.parameter("linear_maps.2.weight").abs().max().item<double>(), std::sqrt(6 / 300.0) / 20, 1e-4);
+  const Built features("fourier_network", {{"scale", 10.0}});
+  EXPECT_NEAR(features.model->named_buffers()["embedder.bval"].std().item<double>(), 10, 1.5);  // 512 draws: 3 %
+  EXPECT_EQ(features.model->named_buffers()["embedder.aval"].sum().item<double>(), 256);
+}
+
+}  // namespace
