@@ -5,33 +5,39 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
   cat <<'TEXT'
-usage: ./zs [--no-install] [--libtorch DIR] COMMAND …
+usage: ./zs [--no-install] [--libtorch PATH] COMMAND …
 
-  run FILE …        build what is needed and train what an experiment file says
-  test [CTEST …]    build everything and run the tests
-  reference DIR     compare this build with the reference cases of a folder
-  plugin DIR        build an out-of-tree plugin against this tree
-  anything else     is handed to the program: ./zs validate FILE, ./zs plugins list
+  run FILE …            build what is needed and train what an experiment file says
+  test [CTEST …]        build everything and run the tests
+  bench NAME …          build and run a benchmark; without a name: which there are
+  reference DIR         compare this build with the reference cases of a folder
+  plugin DIR            build an out-of-tree plugin against this tree
+  anything else         is handed to the program: ./zs validate FILE, ./zs plugins list
 
-  --no-install      never install packages; say which are missing instead
-  --libtorch DIR    use this LibTorch 2.x (zip, or the torch folder of a Python wheel); it has a build folder of its own
+  --no-install          never install packages; say which are missing instead
+  --libtorch PATH       use this LibTorch 2.x: a folder, its zip, or a Python wheel; each has a build folder of its own
 TEXT
 }
 fail() { printf 'zs: error: %s\n' "$1" >&2; [ -z "${2-}" ] || printf '  remedy: %s\n' "$2" >&2; exit 1; }
 
-install=yes libtorch=
-while [ $# -gt 0 ]; do
-  case $1 in
-    --no-install) install=no; shift ;;
-    --libtorch) [ $# -ge 2 ] || fail "--libtorch takes a folder"; libtorch=$(cd "$2" 2>/dev/null && pwd) || fail "no folder '$2'" "give the LibTorch folder"; shift 2 ;;
-    -h|--help) usage; exit 0 ;;
-    *) break ;;
-  esac
-done
-[ $# -gt 0 ] || { usage; exit 2; }
-
-build=$here/build/release
-[ -z "$libtorch" ] || build=$here/build/release-$(printf %s "$libtorch" | cksum | cut -d' ' -f1)
+# The folder of a LibTorch, from a folder or an archive; an archive is unpacked beside the build folders, once.
+libtorch_folder() {
+  local at=$1 unpacked d
+  if [ -f "$at" ]; then
+    unpacked=$here/build/libtorch-$(printf %s "$(realpath "$at")" | cksum | cut -d' ' -f1)
+    if [ ! -e "$unpacked/.whole" ] || [ "$at" -nt "$unpacked/.whole" ]; then
+      command -v cmake >/dev/null || install_missing
+      rm -rf "$unpacked" && mkdir -p "$unpacked"
+      at=$(realpath "$at") && (cd "$unpacked" && cmake -E tar xf "$at") || fail "'$at' cannot be unpacked" "give a LibTorch zip or a torch wheel, downloaded whole"
+      touch "$unpacked/.whole"
+    fi
+    at=$unpacked
+  fi
+  for d in "$at" "$at/libtorch" "$at/torch"; do
+    [ ! -e "$d/lib/libtorch_cpu.so" ] || { (cd "$d" && pwd); return; }
+  done
+  fail "no LibTorch in '$1'" "give the folder with include/ and lib/libtorch_cpu.so, the LibTorch zip, or a torch wheel"
+}
 
 packages() { sed 's/#.*//' "$here/packages.txt"; [ -n "$libtorch" ] || echo libtorch-dev; }
 
@@ -55,34 +61,60 @@ configure() {
   local stamp=$build/.installed
   if [ ! -e "$stamp" ] || [ "$here/packages.txt" -nt "$stamp" ]; then
     install_missing
-    mkdir -p "$build" && touch "$stamp"
+    mkdir -p "$build" && touch "$stamp" || fail "'$build' cannot be written" "give yourself write access to $here, or free some space"
   fi
-  [ -e "$build/build.ninja" ] || cmake -S "$here" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON ${libtorch:+-DZSTAR_LIBTORCH="$libtorch"} \
+  [ -e "$build/build.ninja" ] && return
+  command -v cmake >/dev/null || fail "cmake is missing" "install the packages that packages.txt lists"
+  echo "zs: configuring $build" >&2
+  cmake -S "$here" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON ${libtorch:+-DZSTAR_LIBTORCH="$libtorch"} \
     >"$build/configure.log" 2>&1 || { cat "$build/configure.log" >&2; fail "the build could not be configured" "see above, or $build/configure.log"; }
 }
 
+# On a terminal ninja's own progress; elsewhere silence, and the end of the log if it fails.
 build_targets() {
   local log=$build/build.log
-  if [ -t 2 ]; then ninja -C "$build" "$@" >&2 || fail "the build failed" "see above"
+  if [ -t 2 ]; then ninja -C "$build" "$@" >&2 || fail "the build failed" "see above; if the compiler was killed, memory ran out: ninja -j1 -C $build $*"
   else ninja -C "$build" "$@" >"$log" 2>&1 || { tail -n 60 "$log" >&2; fail "the build failed" "see above, or $log"; }; fi
 }
 
+benchmarks() { find "$here/bench" -maxdepth 1 -name '*.cpp' -printf '%f\n' 2>/dev/null | sed 's/\.cpp$//' | sort | paste -sd' '; }
+
+install=yes libtorch=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --no-install) install=no; shift ;;
+    --libtorch) [ $# -ge 2 ] || fail "--libtorch takes a folder or a file" "./zs --help"; libtorch=$2; libtorch=$(libtorch_folder "$2"); shift 2 ;;
+    -h|--help) usage; exit 0 ;;
+    *) break ;;
+  esac
+done
+[ $# -gt 0 ] || { usage; exit 2; }
+build=$here/build/release
+[ -z "$libtorch" ] || build=$here/build/release-$(printf %s "$libtorch" | cksum | cut -d' ' -f1)
+
 command=$1; shift
+case $command in  # what can be said before anything is built
+  bench) [ -e "$here/bench/${1-}.cpp" ] || fail "no benchmark '${1-}'" "name one of: $(benchmarks)" ;;
+  reference) [ -d "${1-}" ] || fail "no folder '${1-}'" "./zs reference DIR takes a folder of reference cases" ;;
+  plugin) [ -e "${1-}/CMakeLists.txt" ] || fail "no CMakeLists.txt in '${1-}'" "make a plugin with './zs new solver NAME', then ./zs plugin NAME" ;;
+esac
 configure
 case $command in
   test)
     build_targets all
     exec ctest --test-dir "$build" --output-on-failure -j "$(nproc)" "$@" ;;
+  bench)
+    build_targets "bench_$1" program
+    exec "$build/bin/bench_$1" "${@:2}" ;;
   reference)
-    [ $# -ge 1 ] || fail "reference takes a folder of cases"
-    build_targets zstar_reference
-    exec "$build/bin/zstar_reference" "$1" ;;
+    build_targets zstar_reference program
+    exec "$build/bin/zstar_reference" "$@" ;;
   plugin)
-    [ $# -ge 1 ] || fail "plugin takes a folder with a CMakeLists.txt"
-    [ -e "$1/CMakeLists.txt" ] || fail "no CMakeLists.txt in '$1'" "copy sdk/template"
     build_targets program
-    cmake -S "$1" -B "$1/build" -G Ninja -Dzstar_DIR="$build" >"$build/plugin.log" 2>&1 || { cat "$build/plugin.log" >&2; fail "the plugin could not be configured"; }
-    ninja -C "$1/build" ;;
+    cmake -S "$1" -B "$1/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -Dzstar_DIR="$build" >"$build/plugin.log" 2>&1 ||
+      { cat "$build/plugin.log" >&2; fail "the plugin could not be configured" "see above"; }
+    ninja -C "$1/build" || fail "the plugin could not be built" "see above"
+    echo "use it with: ./zs run FILE --plugins $1/build" ;;
   *)
     build_targets program
     exec "$build/bin/zstar" "$command" "$@" ;;
