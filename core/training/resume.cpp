@@ -6,6 +6,7 @@
 #include "core/runs/folder.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
+#include "zstar/carried.hpp"
 
 namespace zstar::training {
 namespace fs = std::filesystem;
@@ -16,6 +17,8 @@ void Trainer::checkpoint(const runs::Checkpoint* best) {
   save_weights(session_.model(), c);
   optimiser_.save(c);
   statistics_.save(c);
+  if (const auto* carrying = query<Carries>(session_.model()))
+    for (const auto& [name, tensor] : carrying->carried()) c.tensors["carried/" + name] = tensor;
   c.tensors["random/cpu"] = at::detail::getDefaultCPUGenerator().get_state();
   if (session_.device.is_cuda()) c.tensors["random/cuda"] = generator_.get_state();
   nlohmann::json state{{"step", step_}, {"epoch", epoch_}, {"batch", batch_}, {"without_gain", evaluations_without_gain_}, {"skipped", skipped_},
@@ -65,6 +68,12 @@ void Trainer::restore(const runs::Checkpoint& c) {
   best_ = state.contains("best") ? std::optional(state.at("best").get<double>()) : std::nullopt;
   load_weights(session_.model(), c);
   optimiser_.load(c);
+  if (auto* carrying = query<Carries>(session_.model())) {
+    std::vector<std::pair<std::string, Tensor>> tensors;
+    for (const auto& [name, tensor] : c.tensors)
+      if (name.compare(0, 8, "carried/") == 0) tensors.emplace_back(name.substr(8), tensor);
+    carrying->carry(tensors);
+  }
   at::Generator cpu = at::detail::getDefaultCPUGenerator();
   cpu.set_state(c.tensors.at("random/cpu"));
   if (session_.device.is_cuda() && c.tensors.count("random/cuda")) generator_.set_state(c.tensors.at("random/cuda"));

@@ -97,7 +97,8 @@ class Transformer : public zstar::Model, public zstar::Predicts, public zstar::C
 
   std::vector<std::pair<std::string, Tensor>> carried() const override {
     std::vector<std::pair<std::string, Tensor>> tensors;
-    for (const auto& [stream, memory] : training_) {
+    for (const auto& [stream, memory] : is_training() ? training_ : evaluation_) {
+      if (!memory.z.defined()) continue;
       tensors.emplace_back("z/" + std::to_string(stream), memory.z);
       tensors.emplace_back("u/" + std::to_string(stream), memory.u);
     }
@@ -105,12 +106,13 @@ class Transformer : public zstar::Model, public zstar::Predicts, public zstar::C
   }
 
   void carry(const std::vector<std::pair<std::string, Tensor>>& tensors) override {
-    training_.clear();
+    Memories& all = memories(is_training());
+    all.clear();
     for (const auto& [name, tensor] : tensors) {
       const bool z = name.compare(0, 2, "z/") == 0, u = name.compare(0, 2, "u/") == 0;
       if ((!z && !u) || tensor.dim() != 3 || tensor.size(2) != (z ? 1 : 3) * o_.width)
         throw std::runtime_error("the memory '" + name + "' does not fit a model of width " + std::to_string(o_.width));
-      (z ? training_[std::stoll(name.substr(2))].z : training_[std::stoll(name.substr(2))].u) = tensor.to(inv_freq_.options());
+      (z ? all[std::stoll(name.substr(2))].z : all[std::stoll(name.substr(2))].u) = tensor.to(inv_freq_.options());
     }
   }
 

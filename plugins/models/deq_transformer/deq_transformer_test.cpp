@@ -1,1 +1,319 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include "tests/support/model_host.hpp"
+#include "zstar/abi/regularizer.hpp"
+#include "zstar/carried.hpp"
+#include "zstar/predict.hpp"
+
+namespace {
+
+using namespace zstar;
+using torch::Tensor;
+using Integers = std::vector<std::int64_t>;
+
+constexpr std::int64_t vocabulary = 20;
+
+/// A model in double precision with its layer, and what the layer solved.
+struct Built {
+  std::shared_ptr<gradient::Layer> layer;
+  std::unique_ptr<test::ModelHost> host;
+  std::shared_ptr<Model> model;
+  std::vector<Solved> solves;
+
+  Built(const std::string& name, const Settings& more = {}, bool norm = true, std::int64_t evaluations = 6) {
+    const solve::Options options{.tolerance = 1e-12, .max_evaluations = evaluations, .stall_window = 0};
+    layer.reset(new gradient::Layer(test::layer("phantom", options, options, "fixed_point")));
+    layer->record_into(&solves);
+    host = std::make_unique<test::ModelHost>(layer, norm ? std::shared_ptr<Norm>(test::make<Norm>(Kind::norm, "weight_norm")) : nullptr,
+                                             Description{{{"tokens", vocabulary}}});
+    Settings s{{"width", std::int64_t{8}}, {"heads", std::int64_t{2}}, {"inner", std::int64_t{10}}, {"memory", std::int64_t{4}}, {"initial_std", 0.3}};
+    for (const auto& m : more) s.push_back(m);
+    torch::manual_seed(3);
+    model = test::catalogue().create<Model>(Kind::model, name, s, *host);
+    model->to(torch::kFloat64);
+  }
+
+  std::map<std::string, Integers> shapes() const {
+    std::map<std::string, Integers> all;
+    for (const auto& p : model->named_parameters()) all[p.key()] = p.value().sizes().vec();
+    for (const auto& b : model->named_buffers()) all[b.key()] = b.value().sizes().vec();
+    return all;
+  }
+  Tensor parameter(const std::string& name) const { return model->named_parameters()[name]; }
+  Tensor probabilities(const Tensor& tokens) { return zstar::query<Predicts>(*model)->predict({{{"tokens", tokens}}, {}}); }
+};
+
+Tensor text(std::int64_t rows, std::int64_t length, std::int64_t seed = 1) {
+  torch::manual_seed(static_cast<std::uint64_t>(seed));
+  return torch::randint(vocabulary, {rows, length}, torch::kInt64);
+}
+Batch batch(const Tensor& t, std::int64_t first_stream = 0) {
+  const std::int64_t n = t.size(1) - 1;
+  return {{{"tokens", t.narrow(1, 0, n)}, {"targets", t.narrow(1, 1, n)}, {"streams", torch::arange(first_stream, first_stream + t.size(0))}}, {}};
+}
+const Settings adaptive{{"cutoffs", Integers{7, 12, 17}}, {"divisor", std::int64_t{2}}, {"embedding", std::int64_t{16}}};
+
+TEST(DeqTransformer, PublishedSettingsHaveThePublishedNumberOfParameters) {
+  const auto count = [](const std::string& name, std::int64_t tokens, const Settings& s) {
+    const std::shared_ptr<gradient::Layer> layer(new gradient::Layer(test::layer("phantom", {}, {})));
+    test::ModelHost host(layer, test::make<Norm>(Kind::norm, "weight_norm"), {{{"tokens", tokens}}});
+    const auto model = test::catalogue().create<Model>(Kind::model, name, s, host);
+    std::set<const void*> seen;
+    std::int64_t n = 0;
+    for (const Tensor& p : model->parameters())
+      if (seen.insert(p.unsafeGetTensorImpl()).second) n += p.numel();
+    return n;
+  };
+  const Settings bench{{"width", std::int64_t{256}}, {"heads", std::int64_t{8}}, {"inner", std::int64_t{1024}}, {"cutoffs", Integers{2000, 5000}},
+                       {"divisor", std::int64_t{2}}};
+  Settings two_blocks = bench, separate = bench;
+  two_blocks.push_back({"blocks", std::int64_t{2}}), two_blocks.push_back({"projections", std::string("one_storage")});
+  separate.push_back({"projections", std::string("one_storage")});
+  EXPECT_EQ(count("deq_lm", 10000, two_blocks), 3369490);
+  EXPECT_EQ(count("deq_seq", 10000, separate), 2509842);
+}
+
+TEST(DeqTransformer, NamesAndShapesAreThePublishedOnes) {
+  const std::map<std::string, Integers> lm{
+      {"word_emb.emb_layers.0.weight", {20, 8}}, {"pos_emb.inv_freq", {4}}, {"injection.weight", {24, 8}}, {"injection.bias", {24}},
+      {"func.dec_attn.0.r_w_bias", {2, 4}}, {"func.dec_attn.0.r_r_bias", {2, 4}}, {"func.dec_attn.0.qkv_net.weight_g", {24, 1}},
+      {"func.dec_attn.0.qkv_net.weight_v", {24, 8}}, {"func.dec_attn.0.r_net.weight_g", {8, 1}}, {"func.dec_attn.0.r_net.weight_v", {8, 8}},
+      {"func.dec_attn.0.o_net.bias", {8}}, {"func.dec_attn.0.o_net.weight_g", {8, 1}}, {"func.dec_attn.0.o_net.weight_v", {8, 8}},
+      {"func.dec_attn.0.ln1.weight", {8}}, {"func.dec_attn.0.ln1.bias", {8}}, {"func.dec_attn.0.ln2.weight", {8}}, {"func.dec_attn.0.ln2.bias", {8}},
+      {"func.pos_ff.0.ff1_net.bias", {10}}, {"func.pos_ff.0.ff1_net.weight_g", {10, 1}}, {"func.pos_ff.0.ff1_net.weight_v", {10, 8}},
+      {"func.pos_ff.0.ff2_net.bias", {8}}, {"func.pos_ff.0.ff2_net.weight_g", {8, 1}}, {"func.pos_ff.0.ff2_net.weight_v", {8, 10}},
+      {"func.pos_ff.0.ln.weight", {8}}, {"func.pos_ff.0.ln.bias", {8}}, {"crit.out_layers.0.weight", {20, 8}}, {"crit.out_layers.0.bias", {20}}};
+  EXPECT_EQ(Built("deq_lm").shapes(), lm);
+  const std::map<std::string, Integers> seq{
+      {"word_emb.emb_layers.0.weight", {20, 8}}, {"inject_conv.weight", {24, 8, 1}}, {"inject_conv.bias", {24}}, {"pos_emb.inv_freq", {4}},
+      {"func.dec_attn.r_w_bias", {2, 4}}, {"func.dec_attn.r_r_bias", {2, 4}}, {"func.dec_attn.qkv_net.weight", {24, 8, 1}},
+      {"func.dec_attn.r_net.weight", {8, 8, 1}}, {"func.dec_attn.o_net.weight", {8, 8, 1}}, {"func.dec_attn.o_net.bias", {8}},
+      {"func.pos_ff.ff1_net.weight", {10, 8}}, {"func.pos_ff.ff1_net.bias", {10}}, {"func.pos_ff.ff2_net.weight", {8, 10}},
+      {"func.pos_ff.ff2_net.bias", {8}}, {"crit.out_layers.0.weight", {20, 8}}, {"crit.out_layers.0.bias", {20}}};
+  EXPECT_EQ(Built("deq_seq", {}, /*norm=*/false).shapes(), seq);
+}
+
+/// The probabilities of every token at every position, from the losses of every target there.
+Tensor from_losses(Built& b, const Tensor& tokens) {
+  std::vector<Tensor> columns;
+  for (std::int64_t v = 0; v < vocabulary; ++v) {
+    b.model->begin_pass(Phase::evaluation);
+    columns.push_back((-b.model->forward({{{"tokens", tokens}, {"targets", torch::full_like(tokens, v)}}, {}}).back()).exp());
+  }
+  return torch::stack(columns, 2);
+}
+
+TEST(DeqTransformer, AdaptiveSoftmaxIsADistributionOverAllTokens) {
+  const torch::NoGradGuard no_grad;
+  for (const Settings& s : {Settings{}, adaptive, Settings{{"cutoffs", Integers{7, 12, 17}}}, Settings{{"cutoffs", Integers{7, 12, 17}}, {"embedding", std::int64_t{6}}}}) {
+    Built b("deq_lm", s);
+    b.model->eval();
+    const Tensor tokens = text(2, 3), p = from_losses(b, tokens);
+    EXPECT_LT((p.sum(2) - 1).abs().max().item<double>(), 1e-12);  // 20 terms in double precision
+    b.model->begin_pass(Phase::evaluation);
+    EXPECT_LT((b.probabilities(tokens) - p.select(1, 2)).abs().max().item<double>(), 1e-13);
+  }
+}
+
+/// −log p by the published order of the head's columns, written out for one vector.
+TEST(DeqTransformer, ClusterIIsColumnMinusIOfTheHead) {
+  const torch::NoGradGuard no_grad;
+  Built b("deq_lm", adaptive);
+  b.model->eval();
+  const Tensor tokens = text(1, 2);
+  for (const std::int64_t target : {3, 8, 13, 19}) {
+    b.model->begin_pass(Phase::evaluation);
+    b.solves.clear();
+    const double got = b.model->forward({{{"tokens", tokens}, {"targets", torch::full_like(tokens, target)}}, {}}).back()[0][1].item<double>();
+    const Tensor h = b.solves.back().equilibrium.z()[0].select(1, 1);
+    const Integers ends{0, 7, 12, 17, 20};
+    const auto scores = [&](std::int64_t i) {
+      const std::string n = std::to_string(i);
+      const Tensor hp = h.matmul(b.parameter("crit.out_projs." + n + ".weight"));
+      return std::pair(hp, torch::linear(hp, b.parameter("crit.out_layers." + n + ".weight"), b.parameter("crit.out_layers." + n + ".bias")));
+    };
+    const auto [h0, first] = scores(0);
+    const Tensor head = torch::log_softmax(torch::cat({first, torch::linear(h0, b.parameter("crit.cluster_weight"), b.parameter("crit.cluster_bias"))}, 1), 1)[0];
+    std::int64_t i = 0;
+    while (target >= ends[static_cast<std::size_t>(i + 1)]) ++i;
+    double want = i == 0 ? -head[target].item<double>() : -head[10 - i].item<double>();
+    if (i > 0) want -= torch::log_softmax(scores(i).second, 1)[0][target - ends[static_cast<std::size_t>(i)]].item<double>();
+    EXPECT_NEAR(got, want, 1e-12) << target;
+  }
+}
+
+TEST(DeqTransformer, APositionSeesItselfAndThePastAlone) {
+  const torch::NoGradGuard no_grad;
+  for (const char* name : {"deq_lm", "deq_seq"})
+    for (const std::int64_t window : {0, 2}) {
+      Built b(name, {{"window", window}, {"memory", std::int64_t{0}}}, true, /*evaluations=*/2);
+      b.model->eval();
+      const auto losses = [&](const Tensor& tokens) { return b.model->forward({{{"tokens", tokens}, {"targets", torch::zeros_like(tokens)}}, {}}).back(); };
+      const Tensor one = text(1, 6), two = one.clone();
+      two[0][2] = (two[0][2] + 1) % vocabulary;
+      const Tensor changed = (losses(one) - losses(two)).abs().gt(0)[0];
+      // the second evaluation is of the first, so that a window of two sees one position back, and two of the image
+      for (std::int64_t i = 0; i < 6; ++i) EXPECT_EQ(changed[i].item<bool>(), i >= 2 && (window == 0 || i <= 3)) << name << " window " << window << " position " << i;
+    }
+}
+
+TEST(DeqTransformer, DistancesNotPlacesCount) {
+  const torch::NoGradGuard no_grad;
+  Built b("deq_lm", {{"memory", std::int64_t{0}}, {"window", std::int64_t{3}}}, true, /*evaluations=*/2);
+  b.model->eval();
+  const Tensor tokens = text(1, 9), early = b.probabilities(tokens.narrow(1, 0, 9)), late = b.probabilities(tokens.narrow(1, 3, 6));
+  EXPECT_LT((early - late).abs().max().item<double>(), 1e-13);  // the last position sees five: two evaluations, two back each
+}
+
+/// Makes the map of deq_seq a contraction: little of z in the attention, much of the injection.
+void calm(Built& b) {
+  b.parameter("func.dec_attn.qkv_net.weight").mul_(0.1);
+  b.parameter("func.pos_ff.ff1_net.weight").mul_(0.3);
+  b.parameter("func.dec_attn.o_net.weight").mul_(4);
+}
+
+/// A memory holds solved states; a long segment has them too once it is solved, and attention looks back alone.
+TEST(DeqTransformer, TwoSegmentsEqualOneAtAFixedPoint) {
+  const torch::NoGradGuard no_grad;
+  Built b("deq_seq", {{"memory", std::int64_t{5}}}, /*norm=*/false, /*evaluations=*/300);
+  calm(b);
+  b.model->eval();
+  const Tensor tokens = text(2, 10), targets = text(2, 10, 2);
+  const auto run = [&](std::int64_t from, std::int64_t length) {
+    return b.model->forward({{{"tokens", tokens.narrow(1, from, length)}, {"targets", targets.narrow(1, from, length)}}, {}}).back();
+  };
+  const Tensor whole = run(0, 10);
+  b.model->begin_pass(Phase::evaluation);
+  const Tensor parts = torch::cat({run(0, 5), run(5, 5)}, 1);
+  EXPECT_LT((whole - parts).abs().max().item<double>(), 1e-9);  // both solved to 1e-12
+  b.model->begin_pass(Phase::evaluation);
+  EXPECT_GT((whole.narrow(1, 5, 5) - run(5, 5)).abs().max().item<double>(), 1e-6);  // without memory it is another
+}
+
+TEST(DeqTransformer, TokenByTokenEqualsTheWholeTextAtAFixedPoint) {
+  const torch::NoGradGuard no_grad;
+  Built b("deq_seq", {{"memory", std::int64_t{7}}}, /*norm=*/false, /*evaluations=*/300);
+  calm(b);
+  b.model->eval();
+  const Tensor tokens = text(1, 8), whole = b.probabilities(tokens);
+  b.model->begin_pass(Phase::evaluation);
+  Tensor last;
+  for (std::int64_t i = 0; i < 8; ++i) last = b.probabilities(tokens.narrow(1, i, 1));
+  EXPECT_LT((whole - last).abs().max().item<double>(), 1e-9);  // both solved to 1e-12
+}
+
+TEST(DeqTransformer, MemoryIsCutKeptByStreamAndForgottenWithAPass) {
+  Built b("deq_lm", {{"memory", std::int64_t{4}}, {"eval_memory", std::int64_t{9}}});
+  const auto length = [&] {
+    const auto tensors = zstar::query<Carries>(*b.model)->carried();
+    return tensors.empty() ? 0 : tensors[0].second.size(1);
+  };
+  const auto go = [&](std::int64_t stream) { b.model->forward(batch(text(2, 4), stream)); };
+  go(0);
+  EXPECT_EQ(length(), 3);
+  go(0), go(0);
+  EXPECT_EQ(length(), 4);
+  go(2);
+  EXPECT_EQ(zstar::query<Carries>(*b.model)->carried().size(), 4u);  // z and u of two streams
+  b.model->eval();
+  EXPECT_EQ(length(), 0);
+  for (int k = 0; k < 4; ++k) go(0);
+  EXPECT_EQ(length(), 9);
+  b.model->begin_pass(Phase::evaluation);
+  EXPECT_EQ(length(), 0);
+  b.model->train();
+  EXPECT_EQ(length(), 4);
+  b.model->begin_pass(Phase::training);
+  EXPECT_EQ(length(), 0);
+}
+
+TEST(DeqTransformer, GoesOnExactlyFromWhatItCarried) {
+  Built a("deq_lm"), b("deq_lm");
+  a.model->forward(batch(text(2, 5)));
+  zstar::query<Carries>(*b.model)->carry(zstar::query<Carries>(*a.model)->carried());
+  const Batch next = batch(text(2, 5, 2));
+  EXPECT_TRUE(a.model->forward(next).back().equal(b.model->forward(next).back()));
+  EXPECT_THROW(zstar::query<Carries>(*b.model)->carry({{"z/0", torch::zeros({2, 3, 7})}}), std::runtime_error);
+}
+
+TEST(DeqTransformer, AnotherNumberOfSequencesIsRefusedWithASentence) {
+  Built b("deq_lm");
+  b.model->forward(batch(text(2, 5)));
+  try {
+    b.model->forward(batch(text(3, 5)));
+    FAIL();
+  } catch (const std::invalid_argument& e) {
+    EXPECT_THAT(e.what(), ::testing::HasSubstr("3 sequences, the memory that it goes on with 2"));
+  }
+}
+
+TEST(DeqTransformer, TiedProjectionsAreOneParameterOrTwoInOneStorage) {
+  Settings published = adaptive;
+  published.push_back({"projections", std::string("one_storage")});
+  Built one("deq_lm", adaptive), two("deq_lm", published);
+  const auto both = [](Built& b) { return std::pair(b.parameter("word_emb.emb_projs.1.weight"), b.parameter("crit.out_projs.1.weight")); };
+  const Batch data = batch(text(3, 12));
+  for (Built* b : {&one, &two}) b->model->loss(b->model->forward(data).back(), data).backward();
+  EXPECT_TRUE(both(one).first.is_same(both(one).second));
+  const auto [embedding, softmax] = both(two);
+  EXPECT_FALSE(embedding.is_same(softmax));
+  EXPECT_EQ(embedding.data_ptr(), softmax.data_ptr());  // after a move to another dtype, too
+  EXPECT_LT(test::relative_error(embedding.grad() + softmax.grad(), both(one).first.grad()), 1e-12);
+  EXPECT_TRUE(one.parameter("crit.out_layers.1.weight").is_same(one.parameter("word_emb.emb_layers.1.weight")));
+}
+
+TEST(DeqTransformer, MasksAreDrawnOnceForASolveAndDropWhatTheyShould) {
+  Built b("deq_lm", {{"dropout", 0.4}, {"attention_dropout", 0.3}, {"blocks", std::int64_t{2}}});
+  b.model->forward(batch(text(2, 5)));
+  const Solved& s = b.solves.back();
+  const State z(test::randn({2, 4, 8}, 5));
+  EXPECT_TRUE(s.map(z)[0].equal(s.map(z)[0]));
+  std::multiset<Integers> sizes;
+  for (const Tensor& t : s.map.captured())
+    if (t.eq(0).any().item<bool>() && t.max().item<double>() > 1 && !t.requires_grad() && t.dim() >= 3) sizes.insert(t.sizes().vec());
+  EXPECT_EQ(sizes.count({2, 1, 8}) + sizes.count({2, 1, 10}), 6u);  // drop, drop1, drop2 of two blocks
+  EXPECT_EQ(sizes.count({2, 2, 4, 4}), 2u);                         // heads, batch, queries, keys
+}
+
+TEST(DeqTransformer, ASampleAloneEqualsItselfInTheBatch) {
+  for (const char* name : {"deq_lm", "deq_seq"}) {
+    Built b(name, {{"dropout", 0.3}, {"attention_dropout", 0.2}});
+    b.model->forward(batch(text(3, 5)));
+    b.model->forward(batch(text(3, 5, 2)));
+    const Solved& s = b.solves.back();
+    const Tensor z = test::randn({3, 4, 8}, 5), rows = torch::tensor({2, 0});
+    EXPECT_LT((s.map.at_rows(rows)(State(z.index_select(0, rows)))[0] - s.map(State(z))[0].index_select(0, rows)).abs().max().item<double>(), 1e-13) << name;
+  }
+}
+
+TEST(DeqTransformer, JacobianPenaltyHasGradients) {
+  Built b("deq_seq", {}, true, /*evaluations=*/30);
+  b.model->forward(batch(text(2, 4)));
+  const auto part = test::make<Regularizer>(Kind::regularizer, "jacobian", {{"through_solution", true}});
+  const Tensor w = b.parameter("func.pos_ff.ff1_net.weight_v"), probe = test::randn({2, 3, 8}, 5);
+  const Tensor penalty = zstar::query<Probed>(*part)->penalty(b.solves.back(), {State(probe)});
+  const Tensor gradient = torch::autograd::grad({penalty}, {w})[0];
+  EXPECT_GT(gradient.norm().item<double>(), 0);
+}
+
+TEST(DeqTransformer, RefusesContradictionsWithTheOption) {
+  const auto refused = [](const Settings& s) -> std::string {
+    try {
+      Built b("deq_lm", s);
+    } catch (const OptionError& e) {
+      return e.option();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(refused({{"heads", std::int64_t{3}}}), "heads");
+  EXPECT_EQ(refused({{"width", std::int64_t{7}}, {"heads", std::int64_t{1}}}), "width");
+  EXPECT_EQ(refused({{"cutoffs", Integers{7, 7}}}), "cutoffs");
+  EXPECT_EQ(refused({{"cutoffs", Integers{20}}}), "cutoffs");
+  EXPECT_EQ(refused({{"cutoffs", Integers{5, 9}}, {"divisor", std::int64_t{4}}}), "divisor");
+  EXPECT_EQ(refused({{"tied_projections", Integers{1}}}), "tied_projections");
+}
+
+}  // namespace

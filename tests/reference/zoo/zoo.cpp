@@ -46,7 +46,8 @@ struct Run {
   }
 
   /// One forward pass: compares its results and returns the loss over all returned states.
-  Tensor pass(std::int64_t segment, const std::string& prefix) {
+  Tensor pass(std::int64_t segment, std::int64_t number) {
+    const std::string prefix = family.pass_prefix(c, number);
     solves.clear();
     const Batch batch = family.batch(c, segment);
     const auto outputs = model->forward(batch);
@@ -56,12 +57,12 @@ struct Run {
       const Tensor& output = outputs[static_cast<std::size_t>(k)];
       const Tensor term = training::correction_weight("exp", c.get("gamma", 0.8), n, k) * model->loss(output, batch);
       loss = loss.defined() ? loss + term : term;
-      c.compare("output/" + prefix + family.output_name(c, static_cast<std::size_t>(k)), output);
     }
+    family.compare_outputs(c, outputs, prefix);
     c.compare("output/" + prefix + "loss", loss);
     for (std::size_t s = 0; s < solves.size(); ++s) compare_solve(solves[s], prefix + family.solve_prefix(c, s));
     family.compare_more(c, *model, solves, prefix);
-    return loss;
+    return family.total(c, loss, solves, prefix);
   }
 
   void compare_solve(const Solved& solved, const std::string& prefix) {
@@ -106,8 +107,8 @@ struct Run {
   std::shared_ptr<Model> model;
 };
 
-/// Every parameter's gradient to 2-norm `most`, or all gradients together.
-void clip(const nlohmann::json& t, const std::vector<Tensor>& parameters) {
+/// Every parameter's gradient to 2-norm `most`, or all gradients together. \return the 2-norm of all before
+double clip(const nlohmann::json& t, const std::vector<Tensor>& parameters) {
   const auto scale = [](const Tensor& grad, double norm, double most) {
     if (norm > most) Tensor(grad).mul_(most / (norm + 1e-6));
   };
@@ -118,9 +119,9 @@ void clip(const nlohmann::json& t, const std::vector<Tensor>& parameters) {
     squares += norm * norm;
     if (t.contains("clip_each")) scale(p.grad(), norm, t["clip_each"]);
   }
-  if (!t.contains("clip")) return;
   for (const Tensor& p : parameters)
-    if (p.grad().defined()) scale(p.grad(), std::sqrt(squares), t["clip"]);
+    if (t.contains("clip") && p.grad().defined()) scale(p.grad(), std::sqrt(squares), t["clip"]);
+  return std::sqrt(squares);
 }
 
 void train(Run& run) {
@@ -128,24 +129,28 @@ void train(Run& run) {
   const nlohmann::json t = c.settings.at("train");
   std::vector<Tensor> parameters;
   for (const Tensor& p : run.model->parameters())
-    if (p.requires_grad()) parameters.push_back(p);
+    if (p.requires_grad() && std::none_of(parameters.begin(), parameters.end(), [&p](const Tensor& known) { return known.is_same(p); }))
+      parameters.push_back(p);  // one that has two names once
   const auto optimizer = optimiser(t, parameters);
-  const bool cosine = t.contains("lr_min");
-  const training::ScheduleOptions course{.floor = t.value("lr_min", 0.0)};
-  const std::int64_t total = t.value("total_steps", t.at("steps").get<std::int64_t>());
-  const auto rate = [&](std::int64_t step) { return training::learning_rate(cosine ? "cosine" : "constant", course, t.at("lr"), step, total); };
-  for (std::int64_t step = 0; step < t.at("steps"); ++step) {
-    const std::string prefix = "step" + std::to_string(step) + ".";
+  const std::int64_t segments = run.family.segments(c), steps = t.value("steps", segments);
+  for (std::int64_t step = 0; step < steps; ++step) {
+    const std::string prefix = run.family.pass_prefix(c, step);
     for (auto p : parameters) p.mutable_grad() = Tensor();
-    run.pass(run.family.segments(c) > 1 ? step : 0, prefix).backward();
-    clip(t, parameters);
-    for (auto& group : optimizer->param_groups()) group.options().set_lr(rate(step));
+    run.pass(segments > 1 ? step : 0, step).backward();
+    c.compare("output/" + prefix + "grad_norm", torch::tensor(clip(t, parameters), torch::kFloat64));
+    for (auto& group : optimizer->param_groups()) group.options().set_lr(run.family.rate(t, step));
     optimizer->step();
-    c.compare("output/" + prefix + "next_lr", torch::tensor(rate(step + 1), torch::kFloat64));
+    c.compare("output/" + prefix + "next_lr", torch::tensor(run.family.rate(t, step + 1), torch::kFloat64));
   }
 }
 
 }  // namespace
+
+double Family::rate(const nlohmann::json& t, std::int64_t step) const {
+  const training::ScheduleOptions course{.floor = t.value("lr_min", 0.0)};
+  const std::int64_t total = t.value("total_steps", t.at("steps").get<std::int64_t>());
+  return training::learning_rate(t.contains("lr_min") ? "cosine" : "constant", course, t.at("lr"), step, total);
+}
 
 void flatten(Case& c) {
   auto& s = c.settings;
@@ -201,7 +206,7 @@ void run(Case& c) {
     const torch::AutoGradMode grad(run.training);
     Tensor loss;
     const std::int64_t segments = run.family.segments(c);
-    for (std::int64_t s = 0; s < segments; ++s) loss = run.pass(s, segments > 1 ? "seg" + std::to_string(s) + "." : "");
+    for (std::int64_t s = 0; s < segments; ++s) loss = run.pass(s, s);
     if (run.training) run.compare_gradients(loss);
   }
   run.compare_after();

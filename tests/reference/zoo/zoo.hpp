@@ -33,6 +33,19 @@ class Family {
   virtual std::vector<std::pair<std::string, Tensor>> states(const State& z) const = 0;
   /// A state of the shapes of `like` from tensors in the layout of the case.
   virtual State state(const std::vector<Tensor>& tensors, const State& like) const = 0;
+  /// Prefix of the results of a forward pass.
+  virtual std::string pass_prefix(const Case& c, std::int64_t pass) const {
+    if (c.settings.contains("train")) return "step" + std::to_string(pass) + ".";
+    return segments(c) > 1 ? "seg" + std::to_string(pass) + "." : "";
+  }
+  /// The model's outputs, one for each returned state. \param prefix  of the pass
+  virtual void compare_outputs(Case& c, const std::vector<Tensor>& outputs, const std::string& prefix) const {
+    for (std::size_t k = 0; k < outputs.size(); ++k) c.compare("output/" + prefix + output_name(c, k), outputs[k]);
+  }
+  /// What is differentiated: the loss of a pass, and penalties.
+  virtual Tensor total(Case&, const Tensor& loss, const std::vector<Solved>&, const std::string& /*prefix*/) const { return loss; }
+  /// Learning rate of a training step, by the settings of the run.
+  virtual double rate(const nlohmann::json& train, std::int64_t step) const;
   /// Results of this family alone, after each forward pass. \param prefix  of the segment or training step
   virtual void compare_more(Case&, Model&, const std::vector<Solved>&, const std::string& /*prefix*/) const {}
 };
