@@ -5,13 +5,18 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
-#include "files.hpp"
+#include "zstar/formats/files.hpp"
 
 namespace zstar_images {
 namespace {
 
+namespace fs = std::filesystem;
 using torch::Tensor;
 using zstar::OptionError;
+using zstar::formats::Bytes;
+using zstar::formats::damaged;
+using zstar::formats::find_file;
+using zstar::formats::read_file;
 using zstar::Split;
 
 /// Images [N, C, H, W] of bytes with their labels [N].

@@ -1,24 +1,42 @@
 #pragma once
-/// \file Files of images, plain or compressed with gzip: a `.gz` of a file is the file.
+/// \file Files of data, plain or compressed with gzip: a `.gz` of a file is the file. Link: zlib.
+///
+/// The headers in zstar/formats are an add-on for parts that read or write files of other programs; zstar/sdk.hpp brings none of them.
 
 #include <zlib.h>
 
-#include <array>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
-namespace zstar_images {
-namespace {
+namespace zstar::formats {
 
 namespace fs = std::filesystem;
 using Bytes = std::vector<std::uint8_t>;
 
+/// The bytes are not what the format says. what(): the words behind the name of the file, "is cut short".
+class FormatError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// A fault of a file, said with its name.
 [[noreturn]] inline void damaged(const fs::path& file, const std::string& what) {
-  throw std::runtime_error(file.string() + " " + what + "\n  remedy: fetch the file again, or name another folder");
+  throw std::runtime_error(file.string() + " " + what + "\n  remedy: fetch the file again, or name another one");
+}
+
+/// Calls read(); a FormatError becomes a sentence about that file.
+template <class F>
+decltype(auto) about(const fs::path& file, F&& read) {
+  try {
+    return std::forward<F>(read)();
+  } catch (const FormatError& error) {
+    damaged(file, error.what());
+  }
 }
 
 /// `folder/name`, or `folder/name.gz`; empty if neither is there.
@@ -47,5 +65,6 @@ inline Bytes read_file(const fs::path& file) {
   return bytes;
 }
 
-}  // namespace
-}  // namespace zstar_images
+inline std::string_view as_text(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+}  // namespace zstar::formats

@@ -1,0 +1,118 @@
+/// \file Cora, Citeseer and Pubmed in Planetoid's form. Layout, traps and sources: README.md.
+#include "masks.hpp"
+
+namespace {
+
+using namespace zstar_graphs;
+using zstar::formats::array_of;
+using zstar::formats::Pickle;
+using zstar::formats::Value;
+
+class Planetoid final : public NodeSet {
+ public:
+  struct Options : NodeOptions {
+    std::string name = "cora", protocol = "planetoid", splits;
+  };
+  static auto options() {
+    return std::tuple_cat(std::tuple{zstar::choice("graph", &Options::name, "which graph", {"cora", "citeseer", "pubmed"}),
+                                     zstar::choice("protocol", &Options::protocol, "planetoid: 20 labels of each class, 500 nodes validate, 1000 test; geom_gcn: split number `split` of the ten 60/20/20 ones",
+                                                   {"planetoid", "geom_gcn"}),
+                                     zstar::opt("splits", &Options::splits, "folder of the npz files of protocol geom_gcn; empty: looked for beside path")},
+                          node_options<Options>("folder of ind.cora.x, ind.cora.graph, …"));
+  }
+
+  Planetoid(const Options& o, zstar::Host& host) : NodeSet(o), o_(o) {
+    read();
+    std::vector<Tensor> masks = o.protocol == "planetoid" ? fixed_masks() : masks_of(geom_split(o.splits.empty() ? fs::path(o.path) / ".." / "geom-gcn" / "splits" : fs::path(o.splits), o.name, o.split), "_mask");
+    const std::int64_t n = features_.size(0), counted = (masks[0].to(torch::kBool) | masks[1].to(torch::kBool) | masks[2].to(torch::kBool)).sum().item<std::int64_t>();
+    if (o.protocol == "geom_gcn" && counted < n)
+      host.warn("split " + std::to_string(o.split) + " of " + o.name + " marks " + std::to_string(counted) + " of " + std::to_string(n) + " nodes, those of the largest component; the others train and test nothing");
+    if (missing_ > 0)
+      host.warn(o.name + ": " + std::to_string(missing_) + " nodes have neither features nor labels nor edges (ids that test.index leaves out); their features are zeros, their label is 0, as other readers do");
+    set(file("graph"), features_, pairs_, labels_, masks);
+  }
+
+ private:
+  fs::path file(const std::string& part) const { return needed(o_.path, "ind." + o_.name + "." + part); }
+
+  template <class F>
+  auto unpickled(const std::string& part, const F& use) const {
+    const fs::path path = file(part);
+    return about(path, [&] {
+      const Bytes bytes = read_file(path);
+      return use(Pickle(as_text(bytes)).root());
+    });
+  }
+
+  /// A scipy matrix in compressed rows, made dense.
+  static Tensor matrix_of(const Value& v) {
+    if (v.text.find("csr_matrix") == std::string::npos && v.text != "copy_reg._reconstructor") throw FormatError("holds no matrix of scipy in compressed rows");
+    const Value* state = v.state;
+    const Value *shape = state ? state->find("_shape") : nullptr, *data = state ? state->find("data") : nullptr, *indices = state ? state->find("indices") : nullptr,
+                *starts = state ? state->find("indptr") : nullptr;
+    if (!shape) shape = state ? state->find("shape") : nullptr;
+    if (!shape || !data || !indices || !starts) throw FormatError("lacks a part of its matrix");
+    const auto sizes = zstar::formats::integers_of(*shape);
+    const Tensor values = array_of(*data).to(torch::kFloat32), columns = array_of(*indices).to(torch::kInt64), rows = array_of(*starts).to(torch::kInt64);
+    if (sizes.size() != 2 || rows.numel() != sizes[0] + 1 || columns.numel() != values.numel() || rows[0].item<std::int64_t>() != 0 ||
+        rows[-1].item<std::int64_t>() != values.numel() || (rows.diff() < 0).any().item<bool>())
+      throw FormatError("has a matrix whose parts contradict one another");
+    if (values.numel() > 0 && (columns.min().item<std::int64_t>() < 0 || columns.max().item<std::int64_t>() >= sizes[1])) throw FormatError("has a matrix with a column outside of it");
+    zstar::formats::count_of(sizes, std::uint64_t{1} << 32);
+    const Tensor row = torch::arange(sizes[0]).repeat_interleave(rows.diff());
+    return torch::zeros(sizes).index_put_({row, columns}, values, /*accumulate=*/true);
+  }
+  Tensor matrix(const std::string& part) const { return unpickled(part, matrix_of); }
+  /// Classes from rows that are one-hot; a row of zeros is class 0.
+  Tensor classes(const std::string& part) const {
+    return unpickled(part, [](const Value& v) {
+      const Tensor rows = array_of(v);
+      if (rows.dim() != 2) throw FormatError("holds no table of labels");
+      return rows.to(torch::kFloat32).argmax(1);
+    });
+  }
+
+  void read() {
+    const Tensor known = matrix("allx"), tested = matrix("tx"), known_labels = classes("ally"), tested_labels = classes("ty");
+    labelled_ = classes("y").numel();
+    const auto order = column(file("test.index"));
+    if (static_cast<std::int64_t>(order.size()) != tested.size(0)) zstar::formats::damaged(file("test.index"), "has " + std::to_string(order.size()) + " ids for " + std::to_string(tested.size(0)) + " nodes");
+    test_ = torch::tensor(order, torch::kInt64);
+    const std::int64_t first = known.size(0), n = test_.max().item<std::int64_t>() + 1;
+    if (test_.min().item<std::int64_t>() < first || known.size(1) != tested.size(1) || known_labels.numel() != first || n > 10 * (first + test_.numel()))
+      zstar::formats::damaged(file("test.index"), "names ids that do not follow the " + std::to_string(first) + " nodes of allx");
+    missing_ = n - first - test_.numel();
+    features_ = torch::zeros({n, known.size(1)});
+    features_.narrow(0, 0, first).copy_(known);
+    features_.index_copy_(0, test_, tested);
+    labels_ = torch::zeros({n}, torch::kInt64);
+    labels_.narrow(0, 0, first).copy_(known_labels);
+    labels_.index_copy_(0, test_, tested_labels);
+    pairs_ = unpickled("graph", neighbours);
+  }
+
+  /// A dict from each node to the list of its neighbours.
+  static Tensor neighbours(const Value& v) {
+    std::vector<std::int64_t> flat;
+    if (v.items.empty() || v.items.size() % 2 != 0) throw FormatError("holds no dict of neighbours");
+    for (std::size_t i = 0; i < v.items.size(); i += 2)
+      for (const std::int64_t j : zstar::formats::integers_of(*v.items[i + 1])) flat.push_back(v.items[i]->integer), flat.push_back(j);
+    return pairs_of(flat);
+  }
+
+  std::vector<Tensor> fixed_masks() const {
+    const std::int64_t n = features_.size(0);
+    if (labelled_ + 500 > n) zstar::formats::damaged(file("y"), "has more labels than the graph has nodes to train and validate");
+    const auto mask = [n](const Tensor& nodes) { return torch::zeros({n}, torch::kBool).index_fill_(0, nodes, true); };
+    return {mask(torch::arange(labelled_)), mask(torch::arange(labelled_, labelled_ + 500)), mask(test_)};
+  }
+
+  Options o_;
+  Tensor features_, labels_, pairs_, test_;
+  std::int64_t labelled_ = 0, missing_ = 0;
+};
+
+}  // namespace
+
+ZSTAR_PLUGIN("zstar.graphs", "0.1.0", "data sets of graphs in their official forms")
+ZSTAR_DATASET(Planetoid, "planetoid", "Cora, Citeseer, Pubmed: ind.* files")

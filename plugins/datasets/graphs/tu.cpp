@@ -1,0 +1,93 @@
+/// \file Graph sets in TU's text form. Layout and sources: README.md.
+#include "graph_set.hpp"
+
+namespace {
+
+using namespace zstar_graphs;
+
+class Tu final : public GraphSet {
+ public:
+  struct Options : GraphSetOptions {
+    std::string name = "MUTAG", features = "labels";
+  };
+  static auto options() {
+    return std::tuple_cat(std::tuple{zstar::opt("graphs", &Options::name, "name of the set: MUTAG, PTC_MR, COX2, PROTEINS, NCI1, …"),
+                                     zstar::choice("features", &Options::features, "labels: one-hot labels of the nodes (their in-degree where there are none); attributes; both", {"labels", "attributes", "both"})},
+                          graph_set_options<Options>("folder of the sets' folders, or that of the set: NAME_A.txt, NAME_graph_indicator.txt, …"));
+  }
+
+  Tu(const Options& o, zstar::Host&) : GraphSet(o), o_(o), folder_(fs::is_directory(fs::path(o.path) / o.name) ? fs::path(o.path) / o.name : fs::path(o.path)) {
+    const fs::path indicator = needed(folder_, o.name + "_graph_indicator.txt");
+    const auto of_node = column(indicator), labels = column(needed(folder_, o.name + "_graph_labels.txt"));
+    const auto n = static_cast<std::int64_t>(of_node.size()), count = static_cast<std::int64_t>(labels.size());
+    std::vector<std::int64_t> first{0};
+    for (std::int64_t i = 0; i < n; ++i) {
+      const std::int64_t g = of_node[static_cast<std::size_t>(i)];
+      if (g != static_cast<std::int64_t>(first.size()) && g != static_cast<std::int64_t>(first.size()) + 1)
+        zstar::formats::damaged(indicator, "line " + std::to_string(i + 1) + ": graph " + std::to_string(g) + " follows graph " + std::to_string(first.size()) + "; graphs were expected in order, from 1");
+      if (g > static_cast<std::int64_t>(first.size())) first.push_back(i);
+    }
+    if (static_cast<std::int64_t>(first.size()) != count) zstar::formats::damaged(indicator, "has " + std::to_string(first.size()) + " graphs, there are labels for " + std::to_string(count));
+    first.push_back(n);
+    const std::vector<std::int64_t> edges = read_edges(of_node);
+    const Tensor pairs = pairs_of(edges), features = read_features(n, pairs), graph = torch::tensor(of_node, torch::kInt64).index_select(0, pairs[0]) - 1;
+    std::vector<SmallGraph> graphs;
+    const Tensor order = graph.argsort(0, /*descending=*/false), sorted = graph.index_select(0, order), bounds = torch::searchsorted(sorted, torch::arange(count + 1));
+    for (std::int64_t g = 0; g < count; ++g) {
+      const std::int64_t from = bounds[g].item<std::int64_t>(), to = bounds[g + 1].item<std::int64_t>();
+      graphs.push_back({pairs.index_select(1, order.slice(0, from, to)) - first[static_cast<std::size_t>(g)], features.slice(0, first[static_cast<std::size_t>(g)], first[static_cast<std::size_t>(g + 1)])});
+    }
+    set(indicator, std::move(graphs), labels);
+  }
+
+ private:
+  std::vector<std::int64_t> read_edges(const std::vector<std::int64_t>& of_node) const {
+    const auto n = static_cast<std::int64_t>(of_node.size());
+    Lines lines(needed(folder_, o_.name + "_A.txt"));
+    std::vector<std::int64_t> flat;
+    while (lines.next()) {
+      const auto pair = lines.numbers<std::int64_t>();
+      if (pair.size() != 2 || std::min(pair[0], pair[1]) < 1 || std::max(pair[0], pair[1]) > n) lines.fail("two nodes from 1 to " + std::to_string(n) + " were expected");
+      if (of_node[static_cast<std::size_t>(pair[0] - 1)] != of_node[static_cast<std::size_t>(pair[1] - 1)]) lines.fail("the edge joins two graphs");
+      flat.push_back(pair[0] - 1), flat.push_back(pair[1] - 1);
+    }
+    return flat;
+  }
+
+  Tensor read_features(std::int64_t n, const Tensor& pairs) const {
+    std::vector<Tensor> parts;
+    const fs::path labels = find_file(folder_, o_.name + "_node_labels.txt"), attributes = find_file(folder_, o_.name + "_node_attributes.txt");
+    const auto complete = [n](const fs::path& file, std::int64_t rows) {
+      if (rows != n) zstar::formats::damaged(file, "has " + std::to_string(rows) + " lines for " + std::to_string(n) + " nodes");
+    };
+    if (o_.features != "attributes") {
+      if (labels.empty()) {
+        parts.push_back(torch::zeros({n}).index_add_(0, pairs[1], torch::ones({pairs.size(1)})).unsqueeze(1));
+      } else {
+        const auto tags = column(labels);
+        complete(labels, static_cast<std::int64_t>(tags.size()));
+        parts.push_back(one_hot(torch::tensor(tags, torch::kInt64), different(tags)));
+      }
+    }
+    if (o_.features != "labels") {
+      if (attributes.empty()) throw OptionError("features", "the nodes of " + o_.name + " have no attributes; choose features = \"labels\"");
+      std::vector<float> flat;
+      std::int64_t rows = 0;
+      for (Lines lines(attributes); lines.next(); ++rows) {
+        const auto row = lines.numbers<float>();
+        flat.insert(flat.end(), row.begin(), row.end());
+        if (static_cast<std::int64_t>(flat.size()) != (rows + 1) * static_cast<std::int64_t>(row.size())) lines.fail("the lines have different numbers of attributes");
+      }
+      complete(attributes, rows);
+      parts.push_back(torch::tensor(flat).reshape({n, -1}));
+    }
+    return torch::cat(parts, 1);
+  }
+
+  Options o_;
+  fs::path folder_;
+};
+
+}  // namespace
+
+ZSTAR_DATASET(Tu, "tu", "classified graphs in TU's text form: MUTAG, PTC, PROTEINS, NCI1, COX2, …")
