@@ -51,6 +51,7 @@ Command run_command();
 Command eval_command();
 Command validate_command();
 Command config_command();
+Command render_command();
 Command runs_command();
 Command compare_command();
 Command plugins_command();

@@ -114,12 +114,7 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
 std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experiment::Experiment& experiment, plugins::Catalogue& catalogue,
                                                                   const fs::path& from, std::ostream& warnings) {
   Session session(experiment, catalogue, warnings);
-  fs::path file = from;
-  if (fs::is_directory(from)) {
-    const auto newest = runs::checkpoints(from);
-    file = fs::exists(from / "checkpoints/best.ckpt") ? from / "checkpoints/best.ckpt" : newest.empty() ? from / "checkpoints" : newest.front();
-  }
-  load_weights(session.model(), runs::load(file));
+  load_weights(session.model(), newest_weights(from));
   nn::fold_norms(session.model());
   return evaluate_all(session, experiment);
 }

@@ -40,4 +40,12 @@ void load_weights(Model& model, const runs::Checkpoint& checkpoint) {
   for_each_weight(model, [&](const std::string& name, Tensor t) { t.copy_(checkpoint.tensors.at(prefix + name)); });
 }
 
+runs::Checkpoint newest_weights(const std::filesystem::path& from) {
+  if (!std::filesystem::is_directory(from)) return runs::load(from);
+  const auto best = from / "checkpoints/best.ckpt";
+  if (std::filesystem::exists(best)) return runs::load(best);
+  const auto newest = runs::checkpoints(from);
+  return runs::load(newest.empty() ? from / "checkpoints" : newest.front());
+}
+
 }  // namespace zstar::training

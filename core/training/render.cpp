@@ -1,0 +1,62 @@
+#include "core/training/render.hpp"
+
+#include "core/training/loader.hpp"
+#include "core/training/options.hpp"
+#include "core/training/weights.hpp"
+#include "zstar/predict.hpp"
+#include "zstar/render.hpp"
+
+namespace zstar::training {
+namespace {
+
+Split rendered(const Dataset& data) { return data.size(Split::test) > 0 ? Split::test : Split::train; }
+
+/// The samples of a split in order: batches of a training split may be shuffled.
+std::vector<std::vector<std::int64_t>> in_order(std::int64_t size, std::int64_t batch_size) {
+  std::vector<std::vector<std::int64_t>> batches;
+  for (std::int64_t i = 0; i < size; ++i) {
+    if (i % batch_size == 0) batches.emplace_back();
+    batches.back().push_back(i);
+  }
+  return batches;
+}
+
+Tensor predictions(Session& session, Predicts& model, Split split, std::int64_t batch_size) {
+  session.model().begin_pass(Phase::evaluation);
+  const auto batches = in_order(session.dataset().size(split), batch_size);
+  Loader loader(session.dataset(), split, batches, 0, 0, 2);
+  std::vector<Tensor> parts;
+  for (std::size_t i = 0; i < batches.size(); ++i) parts.push_back(model.predict(session.to_device(std::move(*loader.next()))).cpu());
+  return torch::cat(parts);
+}
+
+}  // namespace
+
+std::vector<std::string> render(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const std::filesystem::path& from,
+                                const std::filesystem::path& folder, std::uint64_t seed, std::ostream& warnings) {
+  const torch::NoGradGuard no_grad;
+  Session session(experiment, catalogue, warnings);
+  auto* renders = query<Renders>(session.dataset());
+  auto* predicts = query<Predicts>(session.model());
+  auto* produces = query<Produces>(session.model());
+  if (!(renders && predicts) && !produces)
+    throw std::runtime_error("model '" + experiment.at("model").part + "' and data set '" + experiment.at("dataset").part +
+                             "' make no files\n  remedy: 'zstar eval' gives the metrics of a checkpoint");
+  load_weights(session.model(), newest_weights(from));
+  session.model().eval();
+  std::filesystem::create_directories(folder);
+  const auto train = experiment.at("train").as<TrainOptions>();
+  const auto eval = experiment.at("eval").as<EvalOptions>();
+  const Split split = rendered(session.dataset());
+  std::vector<std::string> files;
+  if (renders && predicts)
+    files = renders->render(split, predictions(session, *predicts, split, eval.batch_size > 0 ? eval.batch_size : train.batch_size), folder.string());
+  if (!produces) return files;
+  torch::manual_seed(seed);
+  const auto batches = in_order(std::min(train.batch_size, session.dataset().size(split)), train.batch_size);
+  const Batch batch = batches.empty() ? Batch() : session.to_device(session.dataset().load(split, batches[0], seed));
+  for (std::string& file : produces->produce(batch, seed, folder.string())) files.push_back(std::move(file));
+  return files;
+}
+
+}  // namespace zstar::training

@@ -1,0 +1,38 @@
+#pragma once
+/// \file Files that a trained model makes: a signal put together again from predictions, samples of a generative model.
+/// All of it is by query: a model or data set without these abilities stays as it is.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "zstar/abi/dataset.hpp"
+
+namespace zstar {
+
+/// By query of a data set: what a model that Predicts says of a whole split, as files of the kind that the data came from.
+class Renders {
+ public:
+  static constexpr std::string_view id = "zstar.dataset.render/1";
+  /// \param predictions  of all samples of the split, in order \param folder  where the files go; exists
+  /// \return the files written \throws std::runtime_error  for a file that cannot be written
+  virtual std::vector<std::string> render(Split split, const Tensor& predictions, const std::string& folder) const = 0;
+
+ protected:
+  ~Renders() = default;
+};
+
+/// By query of a model: what it makes out of nothing but a seed, as files.
+class Produces {
+ public:
+  static constexpr std::string_view id = "zstar.model.produce/1";
+  /// Called in evaluation mode without gradient. \param batch  of the data, for models that start from one (an image to be inverted)
+  /// \return the files written
+  virtual std::vector<std::string> produce(const Batch& batch, std::uint64_t seed, const std::string& folder) = 0;
+
+ protected:
+  ~Produces() = default;
+};
+
+}  // namespace zstar
