@@ -69,6 +69,10 @@ double Optimiser::clip() {
   const double most = *train_.clip_norm;
   for (Tensor& p : parameters_) {
     if (!p.grad().defined()) continue;
+    if (train_.clip == "value") {
+      p.mutable_grad().clamp_(-most, most);
+      continue;
+    }
     const double norm = train_.clip == "global" ? total : p.grad().norm().item<double>();
     if (norm > most) p.mutable_grad().mul_(most / (norm + 1e-6));
   }
