@@ -1,0 +1,146 @@
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "plugins/models/deq_ddim/trajectory.hpp"
+#include "tests/support/model_host.hpp"
+#include "zstar/render.hpp"
+
+namespace {
+
+using namespace zstar;
+using namespace zstar_ddim;
+using torch::Tensor;
+
+/// A network without weights that depends on state and time.
+Tensor bend(const Tensor& x, const Tensor& t) { return torch::tanh(0.7 * x + (t / 1000).view({-1, 1, 1, 1})); }
+
+TEST(Schedules, HaveTheirClosedForms) {
+  const std::int64_t n = 50;
+  EXPECT_TRUE(alpha_bar(betas("const", 1e-4, 0.02, n)).allclose(torch::pow(torch::full({n + 1}, 0.98, doubles()), torch::arange(n + 1, doubles())), 0, 1e-14));
+  EXPECT_TRUE(alpha_bar(betas("jsd", 1e-4, 0.02, n)).allclose(1 - torch::arange(n + 1, doubles()) / n, 0, 1e-14)) << "ā_t = 1 − (t + 1)/N";
+  const Tensor linear = betas("linear", 1e-4, 0.02, n);
+  EXPECT_NEAR((linear[7] - linear[6]).item<double>(), 0.0199 / 49, 1e-15);
+  EXPECT_NEAR(betas("quad", 1e-4, 0.02, n).sqrt()[10].item<double>(), 0.01 + 10 * (std::sqrt(0.02) - 0.01) / 49, 1e-14);
+  EXPECT_NEAR(betas("sigmoid", 0, 1, n).sum().item<double>(), n / 2.0, 1e-12) << "symmetric about one half";
+  const Tensor cosine = alpha_bar(betas("cosine", 1e-4, 0.02, n));
+  const auto bar = [](double t) { return std::pow(std::cos((t + 0.008) / 1.008 * M_PI / 2), 2); };
+  EXPECT_NEAR(cosine[25].item<double>(), bar(0.5) / bar(0), 1e-13);
+}
+
+TEST(Schedules, SequencesHaveAsManyTimesAsSteps) {
+  for (const std::int64_t s : {1, 7, 30, 333, 1000})
+    for (const char* kind : {"uniform", "quad"}) {
+      const auto t = times(kind, 1000, s);
+      EXPECT_EQ(static_cast<std::int64_t>(t.size()), s);
+      EXPECT_TRUE(std::is_sorted(t.begin(), t.end()));
+      EXPECT_LT(t.back(), 1000);
+    }
+}
+
+TEST(Schedules, EmbeddingsAreSinesAndCosines) {
+  const Tensor e = embedding(torch::tensor({3.0, 700.0}, doubles()), 9, torch::kFloat64);
+  EXPECT_TRUE((e.narrow(1, 0, 4).square() + e.narrow(1, 4, 4).square()).allclose(torch::ones({2, 4}, doubles()), 0, 1e-14));
+  EXPECT_EQ(e.select(1, 8).abs().max().item<double>(), 0) << "odd sizes end in a zero";
+  EXPECT_NEAR(e[1][3].item<double>(), std::sin(700 * 1e-4), 1e-14) << "the last frequency is 10⁻⁴";
+}
+
+class EveryEta : public ::testing::TestWithParam<double> {};
+INSTANTIATE_TEST_SUITE_P(Ddim, EveryEta, ::testing::Values(0.0, 0.5, 1.0));
+
+TEST_P(EveryEta, PlainIterationIsExactStepByStep) {
+  const double eta = GetParam();
+  const std::int64_t s = 8;
+  const auto steps = steps_down(times("uniform", 1000, s), alpha_bar(betas("linear", 1e-4, 0.02, 1000)));
+  const Tensor x = test::randn({3, 2, 4, 4}, 1), noise = test::randn({3, s, 2, 4, 4}, 2);
+  const auto want = sample_ddim(bend, x, steps, eta, noise.unbind(1)).states;
+  const Trajectory map(bend, steps, eta, x, noise);
+  Tensor z = map.start(x);
+  for (std::int64_t k = 1; k <= s; ++k) {
+    z = map(z, x);
+    const Tensor got = z.view({3, s, 2, 4, 4}).select(1, k - 1);
+    EXPECT_LT(test::relative_error(got, want[static_cast<std::size_t>(k)]), 1e-12) << "state " << k << " after " << k << " sweeps";  // sums of S terms up to 80
+    if (k < s) EXPECT_GT(test::relative_error(map.last(z), want.back()), 1e-9) << "and not before";
+  }
+}
+
+TEST(Ddim, ChunksChangeNothing) {
+  const auto steps = steps_down(times("quad", 1000, 6), alpha_bar(betas("linear", 1e-4, 0.02, 1000)));
+  const Tensor x = test::randn({2, 1, 4, 4}, 1);
+  const Trajectory whole(bend, steps, 0, x), cut(bend, steps, 0, x, {}, /*chunk=*/5);
+  EXPECT_TRUE(whole(whole.start(x), x).equal(cut(cut.start(x), x)));
+}
+
+TEST(Ddim, EncodingIsUndoneWhereTheNoiseIsConstant) {
+  const Denoiser constant = [](const Tensor& x, const Tensor&) { return torch::full_like(x, 0.3); };
+  const Tensor bars = alpha_bar(betas("linear", 1e-4, 0.02, 1000)), x = test::randn({1, 1, 2, 2}, 1);
+  const auto rising = times("uniform", 1000, 10);
+  auto down = steps_down(rising, bars);
+  down.pop_back();  // the encoder begins at the first time, not at the clean image
+  EXPECT_TRUE(sample_ddim(constant, encode(constant, x, rising, bars).back(), down, 0, {}).states.back().allclose(x, 0, 1e-12));
+}
+
+TEST(Ddim, TheLastPosteriorIsTheCleanImage) {
+  const auto steps = steps_down(times("uniform", 1000, 5), alpha_bar(betas("linear", 1e-4, 0.02, 1000)));
+  const auto path = sample_ddpm(bend, test::randn({1, 1, 2, 2}, 1), steps, test::randn({5, 1, 1, 2, 2}, 2).unbind(0));
+  EXPECT_TRUE(path.states.back().allclose(path.clean.back(), 0, 1e-12));
+  EXPECT_LE(path.clean.back().abs().max().item<double>(), 1);
+}
+
+/// A model with its layer.
+struct Built {
+  std::unique_ptr<test::ModelHost> host;
+  std::shared_ptr<Model> model;
+
+  Built(const Settings& settings, std::int64_t channels, std::int64_t size) {
+    const solve::Options options{.tolerance = 1e-9, .max_evaluations = 40, .finished = "whole", .stall_window = 0};
+    std::shared_ptr<gradient::Layer> layer(new gradient::Layer(test::layer("phantom", options, options, "anderson", "fixed_point", {{"beta", 0.1}})));
+    host = std::make_unique<test::ModelHost>(layer, nullptr, Description{{{"channels", channels}, {"height", size}, {"width", size}}});
+    model = test::catalogue().create<Model>(Kind::model, "deq_ddim", settings, *host);
+  }
+  std::int64_t parameters() const {
+    std::int64_t n = 0;
+    for (const Tensor& p : model->parameters()) n += p.numel();
+    return n;
+  }
+};
+
+TEST(Ddim, PublishedSettingsHaveThePublishedNumberOfParameters) {
+  EXPECT_NEAR(static_cast<double>(Built({}, 3, 32).parameters()) / 1e6, 35.7, 0.05);
+  EXPECT_NEAR(static_cast<double>(Built({{"multipliers", Integers{1, 2, 2, 2, 4}}}, 3, 64).parameters()) / 1e6, 78.7, 0.05);
+}
+
+TEST(Ddim, ParallelSamplesAreTheSequentialOnesAndInversionDescends) {
+  torch::manual_seed(3);
+  for (const char* mixing : {"per_step", "per_image"}) {
+    Built b({{"width", std::int64_t{8}}, {"multipliers", Integers{1, 2}}, {"blocks", std::int64_t{1}}, {"attention", Integers{4}}, {"norm_groups", std::int64_t{4}},
+             {"steps", std::int64_t{10}}, {"samples", std::int64_t{3}}, {"mixing", std::string(mixing)}, {"invert_steps", std::int64_t{12}}, {"invert_lr", 0.05}},
+            1, 8);
+    b.model->to(torch::kFloat64);
+    b.model->eval();
+    const torch::NoGradGuard no_grad;
+    const auto folder = std::filesystem::temp_directory_path() / ("zstar_ddim_" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder);
+    const Batch batch{{{"images", test::randn({2, 1, 8, 8}, 5).clamp(-1, 1)}}, {}};
+    const auto files = query<Produces>(*b.model)->produce(batch, 1, folder.string());
+    for (const auto& file : files) EXPECT_TRUE(std::filesystem::exists(file)) << file;
+    std::ifstream in(folder / "sampling.json");
+    const auto record = nlohmann::json::parse(in);
+    EXPECT_LT(record.at("relative_difference").get<double>(), 1e-6) << mixing;  // the solver's 1e-9, through weights up to 80
+    EXPECT_LT(record.at("inversion_best").get<double>(), 0.98 * record.at("inversion_first").get<double>()) << mixing;
+    std::filesystem::remove_all(folder);
+  }
+}
+
+TEST(Ddim, SettingsThatDoNotFitAreSaid) {
+  EXPECT_THROW(Built({{"multipliers", Integers{1, 2, 2, 2}}}, 1, 28), std::exception) << "28 is halved twice at most";
+  EXPECT_THROW(Built({{"steps", std::int64_t{2000}}}, 1, 32), std::exception);
+  EXPECT_THROW(Built({{"width", std::int64_t{12}}}, 1, 32), std::exception) << "32 groups";
+}
+
+}  // namespace
