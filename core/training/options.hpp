@@ -64,13 +64,17 @@ struct EvalOptions {
 };
 
 struct RegularizerOptions {
-  double weight = 1.0;
-  std::int64_t every = 1;
+  double weight = 1.0, chance = 1.0, rise = 0.0;
+  std::int64_t every = 1, rise_every = 1;
   static auto options() {
     using O = RegularizerOptions;
-    return std::tuple{opt("weight", &O::weight, "of the penalty in the loss", at_least(0.0)),
-                      opt("every", &O::every, "steps from one penalty to the next", at_least(1))};
+    return std::tuple{opt("weight", &O::weight, "of the penalty in the loss, at first", at_least(0.0)),
+                      opt("every", &O::every, "steps from one penalty to the next", at_least(1)),
+                      opt("chance", &O::chance, "of such a step to have the penalty", within(0.0, 1.0)),
+                      opt("rise", &O::rise, "added to the weight every rise_every steps", at_least(0.0)),
+                      opt("rise_every", &O::rise_every, "steps from one rise of the weight to the next", at_least(1))};
   }
+  double weight_at(std::int64_t step) const { return weight + rise * static_cast<double>(step / rise_every); }
 };
 
 struct NormOptions {
@@ -118,8 +122,10 @@ struct RmspropOptions {
 struct ScheduleOptions {
   std::int64_t warmup = 0, every = 30, total = 0;
   double factor = 0.1, floor = 0.0, start = 0.04;
+  bool from_first = false;
   static auto warm() { return opt("warmup", &ScheduleOptions::warmup, "steps over which the rate rises linearly", at_least(0)); }
   static auto span() { return opt("total", &ScheduleOptions::total, "steps of the whole course; 0: those of the run", at_least(0)); }
+  static auto overlap() { return opt("from_first", &ScheduleOptions::from_first, "the course counts from the first step, not from the end of the rise"); }
   static auto lowest() { return opt("floor", &ScheduleOptions::floor, "learning rate at the end", at_least(0.0)); }
   static auto step() {
     return std::tuple{warm(), opt("every", &ScheduleOptions::every, "steps from one drop to the next", at_least(1)),

@@ -20,10 +20,11 @@ double learning_rate(const std::string& schedule, const ScheduleOptions& o, doub
     return cosine(lr, o.floor, static_cast<double>(step - rise) / static_cast<double>(std::max<std::int64_t>(1, whole - rise)));
   }
   if (step < o.warmup) return lr * static_cast<double>(step + 1) / static_cast<double>(o.warmup);
-  const std::int64_t t = step - o.warmup;
+  const std::int64_t from = o.from_first ? 0 : o.warmup, t = step - from;
   if (schedule == "step") return lr * std::pow(o.factor, static_cast<double>(t / o.every));
-  if (schedule == "cosine") return cosine(lr, o.floor, static_cast<double>(t) / static_cast<double>(std::max<std::int64_t>(1, whole - o.warmup)));
-  if (schedule == "linear") return lr + (o.floor - lr) * std::min(1.0, static_cast<double>(t) / static_cast<double>(std::max<std::int64_t>(1, whole - o.warmup)));
+  const double share = static_cast<double>(t) / static_cast<double>(std::max<std::int64_t>(1, whole - from));
+  if (schedule == "cosine") return cosine(lr, o.floor, share);
+  if (schedule == "linear") return lr + (o.floor - lr) * std::min(1.0, share);
   return lr;
 }
 

@@ -11,7 +11,7 @@ namespace zstar::training {
 ///   constant: lr      step: lr factor^⌊t/every⌋      cosine: floor + (lr − floor)(1 + cos π t/T)/2
 ///   linear: lr + (floor − lr) t/T
 ///   one_cycle: cosine from start·lr to lr over `warmup`, then cosine to floor
-/// all after a linear warm-up lr (step + 1)/warmup, t counting from its end.
+/// all after a linear warm-up lr (step + 1)/warmup, t and T counting from its end, or with `from_first` from the first step.
 double learning_rate(const std::string& schedule, const ScheduleOptions& o, double lr, std::int64_t step, std::int64_t total);
 
 }  // namespace zstar::training

@@ -47,7 +47,8 @@ experiment::Schema schema() {
   schedule.default_part = "constant";
   using S = ScheduleOptions;
   schedule.variants = {{"constant", describe(std::tuple{S::warm()})}, {"step", describe(S::step())},
-                       {"cosine", describe(std::tuple{S::warm(), S::span(), S::lowest()})}, {"linear", describe(std::tuple{S::warm(), S::span(), S::lowest()})}, {"one_cycle", describe(S::one_cycle())}};
+                       {"cosine", describe(std::tuple{S::warm(), S::span(), S::lowest(), S::overlap()})},
+                       {"linear", describe(std::tuple{S::warm(), S::span(), S::lowest(), S::overlap()})}, {"one_cycle", describe(S::one_cycle())}};
   SectionSpec train{"train", "the training loop"}, eval{"eval", "evaluation"};
   train.framework = describe(TrainOptions::options());
   eval.framework = describe(EvalOptions::options());

@@ -118,9 +118,12 @@ Tensor Trainer::total_loss(const Batch& batch, const std::vector<Tensor>& output
     total = total.defined() ? total + weight * term : (n == 1 ? term : weight * term);
   }
   last_loss_ = total.item<double>();
-  for (WeightedRegularizer& r : session_.regularizers())
-    if (r.options.weight > 0 && step_ % r.options.every == 0)
-      for (const Solved& solved : std::vector<Solved>(solves_)) total = total + r.options.weight * r.part->penalty(solved, generator_);
+  for (WeightedRegularizer& r : session_.regularizers()) {
+    const double weight = r.options.weight_at(step_);
+    if (weight == 0 || step_ % r.options.every != 0) continue;
+    if (r.options.chance < 1 && torch::rand({}, torch::kFloat64).item<double>() >= r.options.chance) continue;
+    for (const Solved& solved : std::vector<Solved>(solves_)) total = total + weight * r.part->penalty(solved, generator_);
+  }
   return total;
 }
 
