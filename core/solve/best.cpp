@@ -24,8 +24,11 @@ void Best::update(const Tensor& z, const Monitor& monitor, const std::vector<std
       to.push_back(rows ? (*rows)[row] : static_cast<std::int64_t>(row));
     }
   if (from.empty()) return;
-  if (!own_) z_ = z_.clone();
-  own_ = true;
+  if (!own_) {  // z_ is an iterate: others hold it
+    if (!buffer_.defined()) buffer_ = torch::empty_like(z_);
+    z_ = buffer_.copy_(z_);
+    own_ = true;
+  }
   if (z.is_cpu() && z.is_contiguous()) {
     const std::size_t bytes = static_cast<std::size_t>(z.size(1)) * z.element_size();
     for (std::size_t i = 0; i < from.size(); ++i)

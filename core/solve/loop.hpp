@@ -28,8 +28,8 @@ class Best {
   const Tensor& z() const { return z_; }
 
  private:
-  Tensor z_;
-  bool own_ = false;  // z_ is a buffer of ours, not an iterate
+  Tensor z_, buffer_;
+  bool own_ = false;  // z_ is the buffer, not an iterate
 };
 
 }  // namespace zstar::solve

@@ -7,19 +7,26 @@ namespace zstar::solve {
 
 Monitor::Monitor(const Options& options, std::int64_t batch, std::int64_t width, double epsilon, std::int64_t patience)
     : options_(options), patience_(patience),
+      stop_(options.stop == "relative"   ? Stop::relative
+            : options.stop == "absolute" ? Stop::absolute
+            : options.stop == "any"      ? Stop::any
+                                         : Stop::all),
+      whole_(options.finished == "whole"),
       scale_(options.measure == "rms" ? 1.0 / std::sqrt(static_cast<double>(std::max<std::int64_t>(width, 1))) : 1.0),
       epsilon_(epsilon), tiny_(epsilon < 1e-12 ? std::numeric_limits<double>::min() : std::numeric_limits<float>::min()),
-      samples_(static_cast<std::size_t>(batch)), reasons_(static_cast<std::size_t>(batch), Reason::budget),
+      absolute_tolerance_(options.absolute_tolerance.value_or(options.tolerance)), samples_(static_cast<std::size_t>(batch)), reasons_(static_cast<std::size_t>(batch), Reason::budget),
       stopped_(static_cast<std::size_t>(batch), 0), running_count_(batch) {
   trace_.batch = batch;
 }
 
 bool Monitor::within(double residual, double relative) const {
   const double absolute = residual * scale_;
-  if (options_.stop == "relative") return relative <= options_.tolerance;
-  if (options_.stop == "absolute") return absolute <= options_.tolerance;
-  const bool a = absolute <= options_.absolute_tolerance.value_or(options_.tolerance), r = relative <= options_.tolerance;
-  return options_.stop == "any" ? a || r : a && r;
+  switch (stop_) {
+    case Stop::relative: return relative <= options_.tolerance;
+    case Stop::absolute: return absolute <= options_.tolerance;
+    case Stop::any: return absolute <= absolute_tolerance_ || relative <= options_.tolerance;
+    default: return absolute <= absolute_tolerance_ && relative <= options_.tolerance;
+  }
 }
 
 void Monitor::stop(std::size_t sample, Reason reason) {
@@ -59,12 +66,12 @@ bool Monitor::judge(std::size_t sample) {
     return false;
   }
   if (within(s.residual, s.relative)) {
-    if (options_.finished != "whole") stop(sample, Reason::converged);
+    if (!whole_) stop(sample, Reason::converged);
     return true;
   }
   const bool idle = calls_ - s.best_call >= 3;
   if (s.residual > options_.divergence * s.first) stop(sample, Reason::diverged);
-  else if (idle && s.best_relative <= 4 * epsilon_) stop(sample, Reason::floor);
+  else if (options_.floor && idle && s.best_relative <= 4 * epsilon_) stop(sample, Reason::floor);
   else if (options_.stall_window > 0 && calls_ - s.mark_call >= options_.stall_window) stop(sample, Reason::stalled);
   return false;
 }
@@ -84,7 +91,7 @@ void Monitor::evaluated(const double* norms, const std::vector<std::int64_t>* ro
     }
     all_improved_ = all_improved_ && improved_[row];
   }
-  if (options_.finished == "whole" && running_count_ > 0 && within_tolerance == running_count_)
+  if (whole_ && running_count_ > 0 && within_tolerance == running_count_)
     for (std::size_t sample = 0; sample < samples_.size(); ++sample)
       if (!stopped_[sample]) stop(sample, Reason::converged);
   if (options_.trace)

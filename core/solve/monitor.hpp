@@ -45,7 +45,9 @@ class Monitor {
 
   const Options& options_;
   std::int64_t patience_;
-  double scale_, epsilon_, tiny_;
+  enum class Stop { relative, absolute, any, all } stop_;
+  bool whole_;
+  double scale_, epsilon_, tiny_, absolute_tolerance_;
   std::vector<Sample> samples_;
   std::vector<Reason> reasons_;
   std::vector<char> stopped_, improved_;

@@ -69,11 +69,13 @@ void Packing::check(const State& z) const {
 }
 
 Tensor Packing::rows_of(const Tensor& t, const Piece& p) const {
+  if (p.axis == 0 && t.dim() == 2 && t.scalar_type() == dtype_) return t;
   const Tensor front = p.axis > 0 ? t.movedim(p.axis, 0) : t;
   return front.reshape({batch_, p.width}).to(dtype_);
 }
 
 Tensor Packing::restore(const Tensor& rows, const Piece& p) const {
+  if (p.axis == 0 && p.sizes.size() == 2 && p.dtype == dtype_) return rows;
   if (p.axis <= 0) return rows.reshape(p.sizes).to(p.dtype);
   std::vector<std::int64_t> front = p.sizes;
   front.erase(front.begin() + p.axis);

@@ -28,6 +28,7 @@ struct Options {
   std::optional<std::int64_t> check_every;
   std::int64_t stall_window = 30;
   double divergence = 1e4;
+  bool floor = true;
   bool trace = true;
 
   static auto options() {
@@ -54,6 +55,7 @@ struct Options {
             at_least(0)),
         opt("divergence", &O::divergence, "a sample has diverged when its residual exceeds this many times its first",
             above(1.0)),
+        opt("floor", &O::floor, "stop a sample whose residual has reached the precision of the dtype; false: spend the budget"),
         opt("trace", &O::trace, "keep the residual of every evaluation")};
   }
 };

@@ -86,7 +86,7 @@ std::unique_ptr<Object> make_object(Kind kind, const std::string& name, const st
 }
 
 Solution drive(Solver& solver, const FixedPointMap& f, const Tensor& z0, std::int64_t iterations) {
-  const solve::Options unstopped{.tolerance = 0, .max_evaluations = iterations + 1, .select = "last", .stall_window = 0, .divergence = 1e300};
+  const solve::Options unstopped{.tolerance = 0, .max_evaluations = iterations + 1, .select = "last", .stall_window = 0, .divergence = 1e300, .floor = false};
   auto out = solve::solve(solver, "driven by a test", f, State(z0), unstopped, {iterations});
   return {out.samples.front()[0], std::move(out.report)};
 }

@@ -1,5 +1,8 @@
 /// \file Anderson acceleration (type II) of z = f(z). Equations, symbols and sources: README.md.
+#include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
+
+#include "gains.hpp"
 
 namespace {
 
@@ -12,17 +15,18 @@ using torch::Tensor;
 ///
 /// The small problem is solved in float64 from inner products, newest difference first, on columns of unit length; the
 /// oldest columns are dropped where they depend on newer ones. A sample whose residual exceeds `growth` times its best
-/// starts again from the best of its history.
+/// starts again from the best of its history. The gain θ_k = ‖Σ α_i r_i‖ / ‖r_k‖ of every step is a statistic.
 ///
 /// \par Cost per iteration  2 (m + 1) + 4 passes over the state; no evaluation of f of its own
 /// \par Converges  if f is a contraction (Toth & Kelley 2015); on an affine map with m ≥ D in D + 1 iterations
-class Anderson final : public zstar::Solver {
+class Anderson final : public zstar::Solver, public zstar::Statistics {
  public:
   struct Options {
-    std::int64_t memory = 5;
+    std::int64_t memory = 5, delay = 0, restart = 0;
     double beta = 1.0;
     std::optional<double> lambda;
     double growth = 2.0;
+    std::string adapt = "none";
   };
   static auto options() {
     return std::tuple{
@@ -31,105 +35,110 @@ class Anderson final : public zstar::Solver {
         zstar::opt("lambda", &Options::lambda,
                    "λ, ridge relative to unit columns; unset: 1e-14 for float64 states, 1e-9 below", zstar::at_least(0.0)),
         zstar::opt("growth", &Options::growth,
-                   "a sample whose residual exceeds this many times its best starts again from there", zstar::above(1.0))};
+                   "a sample whose residual exceeds this many times its best starts again from there", zstar::above(1.0)),
+        zstar::opt("delay", &Options::delay, "plain steps before the first accelerated one", zstar::at_least(0)),
+        zstar::opt("restart", &Options::restart, "steps after which the history is forgotten; 0: never", zstar::at_least(0)),
+        zstar::choice("adapt", &Options::adapt,
+                      "what follows the gain θ of each step: β = 0.9 − θ/2 (damping), the history, halved where θ > 0.95 (memory), both, or nothing",
+                      {"none", "damping", "memory", "both"})};
   }
-  Anderson(const Options& o, zstar::Host& host) : o_(o), products_(host.products()) {}
+  Anderson(const Options& o, zstar::Host& host)
+      : o_(o), damps_(o.adapt == "damping" || o.adapt == "both"), forgets_(o.adapt == "memory" || o.adapt == "both"),
+        window_(host.products(), o.memory + 1) {}
 
-  void begin(std::int64_t /*batch*/, std::int64_t /*width*/) override {
-    r_.clear(), f_.clear();
-    gram_ = length_ = best_ = Tensor();
-    next_ = 0;
+  void* query(std::string_view id) override { return id == zstar::Statistics::id ? static_cast<zstar::Statistics*>(this) : nullptr; }
+  std::vector<std::pair<std::string, Tensor>> statistics() override { return {{"gain", gains_.table()}}; }
+
+  void begin(std::int64_t batch, std::int64_t /*width*/) override {
+    window_.clear();
+    gains_.begin(batch);
+    best_ = Tensor();
+    step_ = 0;
   }
 
   void keep(const Tensor& rows) override {
-    for (auto* history : {&r_, &f_})
-      for (Tensor& t : *history) t = t.index_select(0, rows);
-    for (Tensor* t : {&gram_, &length_, &best_}) *t = t->index_select(0, rows.to(t->device()));
+    window_.keep(rows);
+    gains_.keep(rows);
+    zstar::keep_rows({&best_}, rows);
   }
 
   Tensor propose(const Tensor& z, const Tensor& fz) override {
-    remember(fz - z, fz);
-    const auto n = static_cast<std::int64_t>(r_.size());
-    if (n == 1) return o_.beta == 1.0 ? fz : torch::lerp(z, fz, o_.beta);
-    const Tensor alpha = weights(n, z.scalar_type());  // [B, n] by slot
-    if (o_.beta == 1.0) return combine(fz, f_, alpha);
-    std::vector<Tensor> columns = f_;
-    columns.insert(columns.end(), r_.begin(), r_.end());
-    return combine(fz, columns, torch::cat({alpha, alpha * (o_.beta - 1.0)}, 1));
+    const std::int64_t accelerated = step_++ - o_.delay;
+    if (accelerated < 0) return plain(z, fz);
+    if (o_.restart > 0 && accelerated % o_.restart == 0) window_.clear();
+    window_.push(z, fz);
+    Step s{window_.weights(o_.lambda.value_or(-1)), {}, {}};
+    if (!best_.defined()) best_ = torch::full({z.size(0)}, INFINITY, s.alpha.options());
+    if (s.alpha.is_cpu()) settle_by_loops(s);
+    else settle_by_aten(s);
+    if (window_.size() == 1) return plain(z, fz);
+    gains_.add(s.gain);
+    if (s.limit.defined()) window_.limit(s.limit);
+    return damps_ ? window_.combined(s.alpha, 0.9 - 0.5 * s.gain) : window_.combined(s.alpha, o_.beta);
   }
 
  private:
-  /// Puts r and f in the ring and the inner products of r in the Gram matrix.
-  void remember(Tensor r, const Tensor& f) {
-    const auto capacity = static_cast<std::size_t>(o_.memory) + 1;
-    slot_ = next_;
-    next_ = (next_ + 1) % static_cast<std::int64_t>(capacity);
-    if (r_.size() < capacity) r_.emplace_back(), f_.emplace_back();
-    r_[static_cast<std::size_t>(slot_)] = std::move(r);
-    f_[static_cast<std::size_t>(slot_)] = f;
-    const Tensor& newest = r_[static_cast<std::size_t>(slot_)];
-    const Tensor row = products_.dots(r_, {newest}).squeeze(2);  // [B, n]
-    const auto n = static_cast<std::int64_t>(r_.size()), width = static_cast<std::int64_t>(capacity);
-    if (!gram_.defined()) {
-      gram_ = torch::zeros({row.size(0), width, width}, row.options());
-      length_ = torch::zeros({row.size(0)}, row.options());
-      best_ = torch::full({row.size(0)}, INFINITY, row.options());
-    }
-    gram_.select(1, slot_).narrow(1, 0, n).copy_(row);
-    gram_.select(2, slot_).narrow(1, 0, n).copy_(row);
-    length_.add_(1).clamp_max_(static_cast<double>(n));
-  }
+  static constexpr double wild = 1e4;       // weights beyond this say more about rounding than about f
+  static constexpr double useless = 0.95;   // gain above which old columns are taken to mislead
 
-  /// α by slot, [B, n].
-  Tensor weights(std::int64_t n, torch::ScalarType dtype) {
-    std::vector<std::int64_t> order;  // slots, newest first
-    const std::int64_t capacity = o_.memory + 1;
-    for (std::int64_t age = 0; age < n; ++age) order.push_back((slot_ - age + capacity) % capacity);
-    const Tensor index = torch::tensor(order, torch::kInt64).to(gram_.device());
-    const Tensor g = gram_.index_select(1, index).index_select(2, index);  // [B, n, n], newest first
-    const Tensor size2 = g.diagonal(0, 1, 2);
-    const Tensor age = torch::arange(n, g.options()).unsqueeze(0);
-    const Tensor known = age < length_.unsqueeze(1);  // [B, n]
+  /// Weights by age, [B, n], gains, [B], and, where any sample forgets, how many pairs each may go on knowing, [B].
+  struct Step {
+    Tensor alpha, gain, limit;
+  };
 
-    const auto difference = [](const Tensor& t, std::int64_t axis) {
-      const std::int64_t k = t.size(axis) - 1;
-      return t.narrow(axis, 0, k) - t.narrow(axis, 1, k);
+  Tensor plain(const Tensor& z, const Tensor& fz) const { return o_.beta == 1.0 ? fz : torch::lerp(z, fz, o_.beta); }
+
+  /// Gains of all samples; those that grew too far or whose weights are wild take their best iterate and forget the rest.
+  void settle_by_loops(Step& s) {
+    const std::int64_t batch = s.alpha.size(0), n = s.alpha.size(1);
+    s.gain = torch::empty({batch}, s.alpha.options());
+    const auto limit_of = [&](std::int64_t b) -> double& {
+      if (!s.limit.defined()) s.limit = torch::full({batch}, INFINITY, s.alpha.options());
+      return s.limit.data_ptr<double>()[b];
     };
-    const Tensor pair = known.narrow(1, 1, n - 1);  // difference j needs iterate j + 1
-    const Tensor none = torch::zeros({}, g.options());
-    const Tensor k = torch::where(pair.unsqueeze(1) & pair.unsqueeze(2), difference(difference(g, 1), 2), none);
-    const Tensor rhs = torch::where(pair, difference(g.select(1, 0), 1), none);
-    const bool wide = dtype == torch::kFloat64;
-    const Tensor gamma = zstar::gram_least_squares(k, rhs, o_.lambda.value_or(wide ? 1e-14 : 1e-9), wide ? 1e-13 : 1e-8);
-
-    const Tensor zero = torch::zeros({gamma.size(0), 1}, gamma.options());
-    Tensor alpha = torch::cat({zero, gamma}, 1) - torch::cat({gamma, zero}, 1);
-    alpha.select(1, 0).add_(1.0);
-    alpha = restarted(alpha, torch::where(known, size2, torch::full({}, INFINITY, g.options())));
-    return torch::empty_like(alpha).index_copy_(1, index, alpha);
+    for (std::int64_t b = 0; b < batch; ++b) {
+      const double* g = window_.raw_gram().data_ptr<double>() + b * n * n;
+      double *a = s.alpha.data_ptr<double>() + b * n, &best = best_.data_ptr<double>()[b], &gain = s.gain.data_ptr<double>()[b];
+      const auto known = static_cast<std::int64_t>(window_.length().data_ptr<double>()[b]);
+      double combined2 = 0, largest = 0;
+      for (std::int64_t i = 0; i < known; ++i) {
+        largest = std::isfinite(a[i]) ? std::max(largest, std::abs(a[i])) : INFINITY;
+        for (std::int64_t j = 0; j < known; ++j) combined2 += a[i] * a[j] * g[i * n + j];
+      }
+      if (g[0] < best) best = g[0];
+      gain = g[0] > 0 ? std::sqrt(std::max(combined2, 0.0) / g[0]) : 0.0;
+      if (forgets_ && gain > useless) limit_of(b) = static_cast<double>((known + 1) / 2);
+      if (!(g[0] > o_.growth * o_.growth * best) && largest <= wild) continue;
+      limit_of(b) = 0;
+      std::int64_t least = 0;
+      for (std::int64_t i = 1; i < known; ++i)
+        if (g[i * n + i] < g[least * n + least] || !std::isfinite(g[least * n + least])) least = i;
+      std::fill_n(a, n, 0.0);
+      a[least] = 1.0;
+    }
   }
 
-  /// Samples that grew too far, or whose weights are wild, take their best iterate instead and forget the rest.
-  Tensor restarted(const Tensor& alpha, const Tensor& size2) {
-    best_ = torch::minimum(best_, size2.select(1, 0));
-    const Tensor wild = ~(alpha.abs().amax(1) <= 1e4);
-    const Tensor restart = (size2.select(1, 0) > o_.growth * o_.growth * best_) | wild;
-    length_.masked_fill_(restart, 0);
-    const Tensor best = torch::zeros_like(alpha).scatter_(1, size2.argmin(1, /*keepdim=*/true), 1.0);
-    return torch::where(restart.unsqueeze(1), best, alpha);
-  }
-
-  /// Σ_i α_i columns_i, where the columns begin with the images in slot order; `newest` is the one in slot_.
-  Tensor combine(const Tensor& newest, const std::vector<Tensor>& columns, Tensor alpha) {
-    alpha.select(1, slot_).sub_(1.0);
-    return products_.combine(newest, columns, alpha);
+  /// The same by ATen, for any device.
+  void settle_by_aten(Step& s) {
+    const Tensor gram = window_.gram(), known = window_.known(), size2 = gram.select(1, 0).select(1, 0);
+    const Tensor infinite = torch::full_like(size2, INFINITY);
+    best_ = torch::where(size2 < best_, size2, best_);
+    const Tensor combined2 = (s.alpha.unsqueeze(1).matmul(gram).matmul(s.alpha.unsqueeze(2))).squeeze(2).squeeze(1).clamp_min(0.0);
+    s.gain = torch::where(size2 > 0, (combined2 / size2).sqrt(), torch::zeros_like(size2));
+    const Tensor restart = (size2 > o_.growth * o_.growth * best_) | ~(s.alpha.abs().amax(1) <= wild);
+    s.limit = forgets_ ? torch::where(s.gain > useless, ((window_.length() + 1) / 2).floor(), infinite) : infinite;
+    s.limit = torch::where(restart, torch::zeros_like(size2), s.limit);
+    const Tensor sizes = torch::where(known, gram.diagonal(0, 1, 2), infinite.unsqueeze(1)).nan_to_num(INFINITY, INFINITY);
+    const Tensor best = torch::zeros_like(s.alpha).scatter_(1, sizes.argmin(1, /*keepdim=*/true), 1.0);
+    s.alpha = torch::where(restart.unsqueeze(1), best, s.alpha);
   }
 
   Options o_;
-  zstar::Products& products_;
-  std::vector<Tensor> r_, f_;        // rings of [B, D]: residuals and images
-  Tensor gram_, length_, best_;      // [B, m + 1, m + 1], [B] residuals known, [B] least ‖r‖²; float64
-  std::int64_t next_ = 0, slot_ = 0;
+  bool damps_, forgets_;
+  zstar::ResidualWindow window_;
+  zstar_anderson::Gains gains_;
+  Tensor best_;  // [B], least ‖r‖², float64
+  std::int64_t step_ = 0;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/parts.hpp"
+#include "zstar/residual_window.hpp"
 
 namespace {
 
@@ -54,6 +55,46 @@ TEST(Anderson, E9AConvergedSampleStaysWhereItIs) {
   EXPECT_EQ(out.report.evaluations[0], 1);
   EXPECT_TRUE(out.z[0][0].equal(z0[0]));
   EXPECT_EQ(out.report.reasons[1], Reason::converged);
+}
+
+TEST(Anderson, ReportsTheGainOfEveryStep) {
+  const AffineMap f{matrix_of_norm(8, 0.95, 17), randn({2, 8}, 18)};
+  const auto out = run(f.map(), torch::zeros({2, 8}, torch::kFloat64), {.tolerance = 1e-8, .max_evaluations = 60});
+  ASSERT_EQ(out.report.statistics.size(), 1u);
+  const Tensor gain = out.report.statistics[0].second;
+  EXPECT_EQ(out.report.statistics[0].first, "gain");
+  EXPECT_EQ(gain.size(0), 2);
+  EXPECT_EQ(gain.size(1), out.report.calls - 2);  // none at the first evaluation, none after the last
+  EXPECT_TRUE((gain >= 0).all().item<bool>());
+  EXPECT_LE(gain.max().item<double>(), 1 + 1e-9);  // α = newest is among the choices
+}
+
+TEST(Anderson, EveryWayOfForgettingStillConverges) {
+  const AffineMap f{matrix_of_norm(12, 0.9, 19), randn({3, 12}, 20)};
+  for (const Settings& settings : {Settings{{"adapt", std::string("damping")}}, Settings{{"adapt", std::string("memory")}}, Settings{{"adapt", std::string("both")}},
+                                   Settings{{"restart", std::int64_t{7}}}, Settings{{"delay", std::int64_t{4}}}}) {
+    const auto out = run(f.map(), torch::zeros({3, 12}, torch::kFloat64), {.tolerance = 1e-8, .max_evaluations = 200}, settings);
+    for (const Reason reason : out.report.reasons) EXPECT_EQ(reason, Reason::converged) << settings[0].name;
+    EXPECT_LT(relative_error(out.z[0], f.fixed_point()), 1e-6) << settings[0].name;
+  }
+}
+
+TEST(Anderson, DelayedStepsArePlain) {
+  const AffineMap f{matrix_of_norm(5, 0.9, 21), randn({1, 5}, 22)};
+  const auto solver = make_solver("anderson", {{"delay", std::int64_t{3}}});
+  const auto out = solve::solve(*solver, "anderson", f.map(), State(torch::zeros({1, 5}, torch::kFloat64)), {.tolerance = 0, .max_evaluations = 6}, {1, 2, 3, 4, 5});
+  Tensor z = torch::zeros({1, 5}, torch::kFloat64);
+  for (std::size_t k = 0; k < 4; ++k) EXPECT_TRUE((z = f(z)).equal(out.samples[k][0])) << k;  // three delayed, and the first of the history
+  EXPECT_FALSE(f(z).equal(out.samples[4][0]));
+}
+
+TEST(Anderson, WeightsByLoopsAgreeWithTheirPlainForm) {
+  ResidualWindow window(solve::local_products(), 5);
+  for (int k = 0; k < 8; ++k) {
+    window.push(randn({4, 9}, 60 + static_cast<std::uint64_t>(k)), randn({4, 9}, 80 + static_cast<std::uint64_t>(k)));
+    if (k == 5) window.forget(torch::tensor({true, false, false, true}));
+    EXPECT_LT((window.weights(1e-14, 1e-13) - window.weights_by_aten(1e-14, 1e-13)).abs().max().item<double>(), 1e-9) << k;  // well-conditioned columns
+  }
 }
 
 TEST(Anderson, SamplesAreSolvedAsIfTheyWereAlone) {

@@ -41,7 +41,7 @@ class Crop final : public zstar::Solver {
 
   Tensor propose(const Tensor& z, const Tensor& fz) override {
     const Tensor r = fz - z, failed = fallback_.failed(r, fz);
-    window_.push(r, fz);
+    window_.push(z, fz);
     const Tensor alpha = window_.weights();
     const Tensor next = window_.combined(alpha, o_.beta);
     if (window_.size() > 1) window_.replace(window_.residual(alpha), window_.combined(alpha));

@@ -50,7 +50,7 @@ class Extrapolation final : public zstar::Solver, public zstar::Backtracking {
 
   Tensor propose(const Tensor& z, const Tensor& fz) override {
     const Tensor r = fz - z, failed = taken_back(r);
-    window_.push(r, fz);
+    window_.push(z, fz);
     if (failed.defined()) window_.forget(failed);
     if (window_.size() <= o_.memory) return failed.defined() ? zstar::pick(failed, plain_, fz) : fz;
     plain_ = fz, before2_ = zstar::length2(products_, r);

@@ -42,7 +42,7 @@ class Ngmres final : public zstar::Solver {
   Tensor propose(const Tensor& z, const Tensor& fz) override {
     const Tensor r = fz - z, failed = fallback_.failed(r, fz);
     if (candidate_in_window_) window_.replace(r, fz);  // the accepted iterate takes the place of its candidate
-    else window_.push(r, fz);
+    else window_.push(z, fz);
     candidate_in_window_ = candidate_;
     const Tensor next = candidate_ ? window_.combined(window_.weights(), /*beta=*/0.0)
                                    : window_.combined(window_.newest(), o_.beta);

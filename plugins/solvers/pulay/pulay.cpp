@@ -43,7 +43,7 @@ class Pulay final : public zstar::Solver {
 
   Tensor propose(const Tensor& z, const Tensor& fz) override {
     const Tensor r = fz - z, failed = fallback_.failed(r, fz);
-    window_.push(r, fz);
+    window_.push(z, fz);
     const bool extrapolate = ++step_ % o_.period == 0;
     const Tensor next = extrapolate ? window_.combined(window_.weights(), o_.gamma)
                                     : window_.combined(window_.newest(), o_.beta);

@@ -2,6 +2,7 @@
 /// \file What solvers with a memory of residuals share: the last residuals with their inner products, and the way back to
 /// the best iterate. Compiled into the plugin; nothing here crosses the boundary.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <utility>
@@ -58,7 +59,8 @@ class Fallback {
 };
 
 /// The last residuals r_i = f(z_i) − z_i and images f_i, newest first, with the inner products of the residuals in
-/// float64. Samples forget by themselves: what one does not know takes no part in its combinations.
+/// float64. Samples forget by themselves: what one does not know takes no part in its combinations. On a CPU the small
+/// algebra is plain loops, elsewhere the same by ATen.
 class ResidualWindow {
  public:
   ResidualWindow(Products& products, std::int64_t capacity) : products_(products), capacity_(capacity) {}
@@ -71,17 +73,14 @@ class ResidualWindow {
   }
   std::int64_t size() const { return static_cast<std::int64_t>(r_.size()); }
 
-  /// Adds a pair; the oldest leaves when there are `capacity` of them.
-  void push(Tensor r, Tensor f) {
+  /// Adds f(z) − z and f(z); the oldest pair leaves when there are `capacity` of them, and its buffer is used again.
+  void push(const Tensor& z, const Tensor& fz) {
+    Tensor buffer = size() == capacity_ ? std::move(r_.back()) : Tensor();
     if (size() == capacity_) r_.pop_back(), f_.pop_back();
-    r_.insert(r_.begin(), std::move(r)), f_.insert(f_.begin(), std::move(f));
-    const std::int64_t n = size();
-    const Tensor row = products_.dots({r_[0]}, r_).squeeze(1);  // [B, n]
-    const Tensor gram = torch::zeros({row.size(0), n, n}, row.options());
-    if (n > 1) gram.narrow(1, 1, n - 1).narrow(2, 1, n - 1).copy_(gram_.narrow(1, 0, n - 1).narrow(2, 0, n - 1));
-    gram_ = gram;
+    r_.insert(r_.begin(), std::move(buffer)), f_.insert(f_.begin(), fz);
+    const Tensor row = products_.difference_dots(fz, z, r_, 0);  // [B, n]
+    make_room(row);
     write_newest(row);
-    length_ = length_.defined() ? (length_ + 1).clamp_max(static_cast<double>(n)) : torch::ones({row.size(0)}, row.options());
   }
   /// Puts another pair in the place of the newest.
   void replace(Tensor r, Tensor f) {
@@ -90,7 +89,11 @@ class ResidualWindow {
   }
   /// These samples (bool [B]) know nothing until the next push.
   void forget(const Tensor& samples) { length_ = length_.masked_fill(samples, 0); }
+  /// Each sample knows so many pairs at most, [B], float64, until the next push.
+  void limit(const Tensor& lengths) { length_ = torch::minimum(length_, lengths); }
 
+  /// Pairs that each sample knows, [B], float64.
+  const Tensor& length() const { return length_; }
   /// bool [B, n]: the pairs that a sample knows, newest first.
   Tensor known() const { return torch::arange(size(), length_.options()).unsqueeze(0) < length_.unsqueeze(1); }
   /// ⟨r_i, r_j⟩, [B, n, n]; zero for pairs that the sample does not know.
@@ -98,9 +101,20 @@ class ResidualWindow {
     const Tensor k = known();
     return torch::where(k.unsqueeze(1) & k.unsqueeze(2), gram_, torch::zeros({}, gram_.options()));
   }
+  /// The same with what is not known left in, for loops that look at length() themselves.
+  const Tensor& raw_gram() const { return gram_; }
+
   /// argmin ‖Σ α_i r_i‖², Σ α_i = 1, [B, n]: solved in differences r_i − r_{i+1} of unit length, newest first; from the
-  /// first that depends on newer ones, all are left out.
-  Tensor weights() const {
+  /// first that depends on newer ones, all are left out. \param ridge  relative to unit columns; negative: that of the dtype
+  /// \param drop  smallest squared distance of a unit column from the span of the newer ones; negative: that of the dtype
+  Tensor weights(double ridge = -1, double drop = -1) const {
+    const bool wide = r_[0].scalar_type() == torch::kFloat64;
+    if (ridge < 0) ridge = wide ? 1e-14 : 1e-9;
+    if (drop < 0) drop = wide ? 1e-13 : 1e-8;
+    return gram_.is_cpu() ? weights_by_loops(ridge, drop) : weights_by_aten(ridge, drop);
+  }
+  /// The plain ATen form of weights(), for any device.
+  Tensor weights_by_aten(double ridge, double drop) const {
     const Tensor g = gram(), k = known();
     const std::int64_t m = size() - 1;
     if (m == 0) return torch::ones({g.size(0), 1}, g.options());
@@ -108,8 +122,7 @@ class ResidualWindow {
     const Tensor pair = k.narrow(1, 1, m), none = torch::zeros({}, g.options());
     const Tensor differences = torch::where(pair.unsqueeze(1) & pair.unsqueeze(2), difference(difference(g, 1), 2), none);
     const Tensor rhs = torch::where(pair, difference(g.select(1, 0), 1), none);
-    const bool wide = r_[0].scalar_type() == torch::kFloat64;
-    const Tensor gamma = gram_least_squares(differences, rhs, wide ? 1e-14 : 1e-9, wide ? 1e-13 : 1e-8);
+    const Tensor gamma = gram_least_squares(differences, rhs, ridge, drop);
     const Tensor zero = torch::zeros({gamma.size(0), 1}, gamma.options());
     Tensor alpha = torch::cat({zero, gamma}, 1) - torch::cat({gamma, zero}, 1);
     alpha.select(1, 0).add_(1.0);
@@ -124,26 +137,88 @@ class ResidualWindow {
 
   /// Σ α_i (f_i + (β − 1) r_i) = Σ α_i (z_i + β r_i), [B, D]. \param alpha  [B, n], of sum one
   Tensor combined(const Tensor& alpha, double beta = 1.0) const {
-    const Tensor shifted = torch::cat({alpha.narrow(1, 0, 1) - 1.0, alpha.narrow(1, 1, size() - 1)}, 1);
-    if (beta == 1.0) return products_.combine(f_[0], f_, shifted);
-    std::vector<Tensor> columns = f_;
-    columns.insert(columns.end(), r_.begin(), r_.end());
-    return products_.combine(f_[0], columns, torch::cat({shifted, alpha * (beta - 1.0)}, 1));
+    if (beta == 1.0) return products_.combine(f_[0], f_, shifted(alpha));
+    return with_residuals(alpha, alpha * (beta - 1.0));
   }
+  /// The same with a β for each sample, [B].
+  Tensor combined(const Tensor& alpha, const Tensor& beta) const { return with_residuals(alpha, alpha * (beta - 1.0).unsqueeze(1)); }
   /// Σ α_i r_i, [B, D].
-  Tensor residual(const Tensor& alpha) const {
-    return products_.combine(r_[0], r_, torch::cat({alpha.narrow(1, 0, 1) - 1.0, alpha.narrow(1, 1, size() - 1)}, 1));
-  }
+  Tensor residual(const Tensor& alpha) const { return products_.combine(r_[0], r_, shifted(alpha)); }
 
  private:
+  /// α less one for the newest, which is the base of the combination.
+  static Tensor shifted(const Tensor& alpha) {
+    Tensor c = alpha.clone();
+    if (!c.is_cpu()) c.select(1, 0).sub_(1.0);
+    else for (std::int64_t b = 0; b < c.size(0); ++b) c.data_ptr<double>()[b * c.size(1)] -= 1.0;
+    return c;
+  }
+  Tensor with_residuals(const Tensor& alpha, const Tensor& of_residuals) const {
+    std::vector<Tensor> columns = f_;
+    columns.insert(columns.end(), r_.begin(), r_.end());
+    return products_.combine(f_[0], columns, torch::cat({shifted(alpha), of_residuals}, 1));
+  }
+
+  /// Moves the inner products by one place and lets every sample know one pair more.
+  void make_room(const Tensor& row) {
+    const std::int64_t batch = row.size(0), n = size(), before = gram_.defined() ? gram_.size(1) : 0;
+    if (!length_.defined()) length_ = torch::zeros({batch}, row.options());
+    if (!row.is_cpu()) {
+      length_ = (length_ + 1).clamp_max(static_cast<double>(n));
+      const Tensor gram = torch::zeros({batch, n, n}, row.options());
+      if (n > 1) gram.narrow(1, 1, n - 1).narrow(2, 1, n - 1).copy_(gram_.narrow(1, 0, n - 1).narrow(2, 0, n - 1));
+      gram_ = gram;
+      return;
+    }
+    const Tensor to = before == n ? gram_ : torch::empty({batch, n, n}, row.options());
+    double* length = length_.data_ptr<double>();
+    for (std::int64_t b = 0; b < batch; ++b) {
+      length[b] = std::min(length[b] + 1, static_cast<double>(n));
+      if (n == 1) continue;
+      const double* from = gram_.data_ptr<double>() + b * before * before;
+      double* g = to.data_ptr<double>() + b * n * n;
+      for (std::int64_t i = n - 1; i > 0; --i)  // backwards: the two may be one buffer
+        for (std::int64_t j = n - 1; j > 0; --j) g[i * n + j] = from[(i - 1) * before + j - 1];
+    }
+    gram_ = to;
+  }
   void write_newest(const Tensor& row) {
-    gram_.select(1, 0).copy_(row);
-    gram_.select(2, 0).copy_(row);
+    if (!row.is_cpu()) {
+      gram_.select(1, 0).copy_(row);
+      gram_.select(2, 0).copy_(row);
+      return;
+    }
+    const std::int64_t n = size();
+    const Tensor own = row.contiguous();
+    for (std::int64_t b = 0; b < own.size(0); ++b) {
+      double* g = gram_.data_ptr<double>() + b * n * n;
+      for (std::int64_t j = 0; j < n; ++j) g[j] = g[j * n] = own.data_ptr<double>()[b * n + j];
+    }
+  }
+
+  Tensor weights_by_loops(double ridge, double drop) const {
+    const std::int64_t batch = gram_.size(0), n = size();
+    const Tensor alpha = torch::empty({batch, n}, gram_.options());
+    std::vector<double> differences(static_cast<std::size_t>(n * n)), rhs(static_cast<std::size_t>(n)), gamma(rhs);
+    for (std::int64_t b = 0; b < batch; ++b) {
+      const double* g = gram_.data_ptr<double>() + b * n * n;
+      const std::int64_t m = std::max<std::int64_t>(static_cast<std::int64_t>(length_.data_ptr<double>()[b]) - 1, 0);
+      for (std::int64_t i = 0; i < m; ++i) {
+        rhs[static_cast<std::size_t>(i)] = g[i] - g[i + 1];
+        for (std::int64_t j = 0; j < m; ++j)
+          differences[static_cast<std::size_t>(i * m + j)] = (g[i * n + j] - g[(i + 1) * n + j]) - (g[i * n + j + 1] - g[(i + 1) * n + j + 1]);
+      }
+      detail::dropping_cholesky(differences.data(), rhs.data(), m, ridge, drop, gamma.data());
+      double* a = alpha.data_ptr<double>() + b * n;
+      for (std::int64_t i = 0; i < n; ++i)
+        a[i] = (i == 0 ? 1.0 : i <= m ? gamma[static_cast<std::size_t>(i - 1)] : 0.0) - (i < m ? gamma[static_cast<std::size_t>(i)] : 0.0);
+    }
+    return alpha;
   }
 
   Products& products_;
   std::int64_t capacity_;
-  std::vector<Tensor> r_, f_;  // [B, D], newest first
+  std::vector<Tensor> r_, f_;  // [B, D], newest first; the residuals are buffers of the window alone
   Tensor gram_, length_;       // [B, n, n], [B] pairs known; float64
 };
 
