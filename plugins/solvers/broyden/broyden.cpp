@@ -1,13 +1,10 @@
 /// \file Broyden's methods with limited memory. Equations, symbols and sources: README.md.
-#include <zstar/sdk.hpp>
-
-#include "history.hpp"
+#include "bad_window.hpp"
+#include "product_form.hpp"
 
 namespace {
 
 using torch::Tensor;
-using zstar_broyden::History;
-using zstar_broyden::Update;
 
 /// Quasi-Newton iteration on g(z) = f(z) − z, each sample on its own:
 ///
@@ -16,26 +13,31 @@ using zstar_broyden::Update;
 /// H_k the good or bad Broyden estimate of (J − I)⁻¹, s = 1 or from a derivative-free line search that a sample makes by
 /// itself while the others go on: a rejected trial is simply followed by a shorter one.
 ///
-/// \par Cost per iteration  3 m (good) or 2 m (bad) + 6 passes over the state; no evaluation of its own
+/// \par Cost per iteration  m (good) or 2 m (bad) + 6 passes over the state; no evaluation of its own
 /// \par Converges  locally superlinearly with full memory (Broyden, Dennis & Moré 1973)
 class Broyden final : public zstar::Solver, public zstar::InverseJacobian, public zstar::Backtracking {
  public:
   struct Options {
     std::int64_t memory = 30;
     std::string update = "good";
+    double beta = 1.0;
     bool line_search = false;
+    std::int64_t patience = 0;
   };
   static auto options() {
     return std::tuple{
         zstar::opt("memory", &Options::memory, "m, pairs kept; when full, good starts afresh and bad drops the oldest",
                    zstar::at_least(1)),
         zstar::choice("update", &Options::update, "which Broyden update of the inverse Jacobian", {"good", "bad"}),
+        zstar::opt("beta", &Options::beta, "β, the first estimate is −β I: a plain step is damped by it", zstar::within(1e-3, 2.0)),
         zstar::opt("line_search", &Options::line_search,
-                   "shorten steps that do not lower the residual (Li & Fukushima), and steps to where f is not finite")};
+                   "shorten steps that do not lower the residual (Li & Fukushima), and steps to where f is not finite"),
+        zstar::opt("patience", &Options::patience, "evaluations without 5 % progress after which a sample forgets its pairs; 0: never",
+                   zstar::at_least(0))};
   }
   Broyden(const Options& o, zstar::Host& host)
-      : o_(o), products_(host.products()),
-        history_(products_, o.update == "good" ? Update::good : Update::bad, o.memory) {}
+      : o_(o), good_(o.update == "good"), products_(host.products()), product_(products_, o.memory, o.beta),
+        window_(products_, o.memory, o.beta) {}
 
   void* query(std::string_view id) override {
     if (id == zstar::InverseJacobian::id) return static_cast<zstar::InverseJacobian*>(this);
@@ -43,19 +45,20 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
     return nullptr;
   }
   std::int64_t patience() const override { return o_.line_search ? halvings_allowed + 1 : 0; }
-  Tensor apply(const Tensor& v) override { return history_.apply(v); }
-  Tensor apply_transpose(const Tensor& v) override { return history_.apply_transpose(v); }
+  Tensor apply(const Tensor& v) override { return good_ ? product_.apply(v) : window_.apply(v); }
+  Tensor apply_transpose(const Tensor& v) override { return good_ ? product_.apply_transpose(v) : window_.apply_transpose(v); }
 
   void begin(std::int64_t /*batch*/, std::int64_t /*width*/) override {
-    history_.clear();
-    z_ = fz_ = step_ = merit_ = halvings_ = step2_ = Tensor();
+    product_.clear();
+    window_.clear();
+    z_ = fz_ = step_ = proposed_ = merit_ = halvings_ = step2_ = mark_ = idle_ = Tensor();
     iteration_ = 0;
   }
 
   void keep(const Tensor& rows) override {
-    history_.keep(rows);
-    for (Tensor* t : {&z_, &fz_, &step_}) if (t->defined()) *t = t->index_select(0, rows);
-    for (Tensor* t : {&merit_, &halvings_, &step2_}) if (t->defined()) *t = t->index_select(0, rows.to(t->device()));
+    product_.keep(rows);
+    window_.keep(rows);
+    zstar::keep_rows({&z_, &fz_, &step_, &proposed_, &merit_, &halvings_, &step2_, &mark_, &idle_}, rows);
   }
 
   Tensor propose(const Tensor& z, const Tensor& fz) override { return o_.line_search ? searched(z, fz) : full_step(z, fz); }
@@ -64,23 +67,44 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
   static constexpr std::int64_t halvings_allowed = 10;
 
   Tensor full_step(const Tensor& z, const Tensor& fz) {
-    if (z_.defined()) learn(z, fz, torch::ones({z.size(0)}, torch::kBool));
+    if (good_) product_.advance(z, fz, z_, proposed_);
+    else if (z_.defined()) learn(z, fz, torch::ones({z.size(0)}, torch::kBool));
+    if (o_.patience > 0) give_up_stalled(z, fz);
     z_ = z;
-    fz_ = fz;
-    return history_.apply_correction(fz, fz - z);  // z − H g = f(z) + (H + I)-part
+    if (!good_) fz_ = fz;
+    proposed_ = good_ ? product_.stepped(z) : z + window_.step(fz - z);
+    return proposed_;
   }
 
   /// The pair between the accepted iterate and (z, fz). A sample that did not move teaches nothing.
   void learn(const Tensor& z, const Tensor& fz, const Tensor& accepted) {
-    history_.add(z - z_, fz - fz_, accepted);
+    if (good_) return product_.advance_by_part(z, fz, z_, accepted);
+    const Tensor s = z - z_;
+    window_.add(s, (fz - fz_) - s, accepted);
+  }
+  void forget(const Tensor& samples, const Tensor& z, const Tensor& fz) {
+    if (good_) product_.forget(samples, z, fz);
+    else window_.forget(samples);
+  }
+
+  void give_up_stalled(const Tensor& z, const Tensor& fz) {
+    const Tensor size2 = zstar::length2(products_, fz - z);
+    if (!mark_.defined()) mark_ = torch::full_like(size2, INFINITY), idle_ = torch::zeros_like(size2);
+    const Tensor progress = size2 < 0.95 * 0.95 * mark_;
+    mark_ = torch::where(progress, size2, mark_);
+    idle_ = torch::where(progress, torch::zeros_like(idle_), idle_ + 1);
+    const Tensor stalled = idle_ >= static_cast<double>(o_.patience);
+    idle_ = idle_.masked_fill(stalled, 0);
+    forget(stalled, z, fz);
   }
 
   Tensor searched(const Tensor& z, const Tensor& fz) {
-    const Tensor g = fz - z, merit = products_.dots({g}, {g}).squeeze(2).squeeze(1).sqrt();  // [B]
+    const Tensor merit = zstar::length2(products_, fz - z).sqrt();  // [B]
     ++iteration_;
     if (!z_.defined()) {
+      if (good_) product_.advance(z, fz, z_, {});
       z_ = z, fz_ = fz, merit_ = merit, halvings_ = torch::zeros_like(merit);
-      return stepped(history_.apply_correction(fz, g));
+      return stepped(z_ + whole_step());
     }
     const double eta = 1.0 / static_cast<double>((iteration_ + 1) * (iteration_ + 1));
     const Tensor enough = merit.isfinite() & (merit <= (1 + eta) * merit_ - 1e-4 * step2_);
@@ -89,6 +113,9 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
     return next_trial(z, fz, merit, accepted);
   }
 
+  /// −H g at the accepted iterate.
+  Tensor whole_step() const { return good_ ? product_.step() : window_.step(fz_ - z_); }
+
   /// Accepted samples take a new step; the others half the old one, or, when they have halved too often, a damped plain
   /// step from where they stand, with an empty history.
   Tensor next_trial(const Tensor& z, const Tensor& fz, const Tensor& merit, const Tensor& accepted) {
@@ -96,25 +123,27 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
     z_ = torch::where(row, z, z_), fz_ = torch::where(row, fz, fz_), merit_ = torch::where(accepted, merit, merit_);
     halvings_ = torch::where(accepted, torch::zeros_like(halvings_), halvings_ + 1);
     const Tensor plain = (halvings_ == halvings_allowed + 1) & ~accepted;
-    history_.forget(plain);
-    const Tensor fresh = history_.apply_correction(fz_, fz_ - z_) - z_;
-    Tensor step = torch::where(row, fresh, 0.5 * step_);
+    forget(plain, z_, fz_);
+    Tensor step = torch::where(row, whole_step(), 0.5 * step_);
     step = torch::where(plain.to(z.device()).unsqueeze(1), 0.5 * (fz_ - z_), step);
     return stepped(z_ + step);
   }
 
   Tensor stepped(Tensor trial) {
     step_ = trial - z_;
-    step2_ = products_.dots({step_}, {step_}).squeeze(2).squeeze(1);
+    step2_ = zstar::length2(products_, step_);
     return trial;
   }
 
   Options o_;
+  bool good_;
   zstar::Products& products_;
-  History history_;
-  Tensor z_, fz_;                     // last accepted iterate and image, [B, D]
+  zstar_broyden::ProductForm product_;
+  zstar_broyden::BadWindow window_;
+  Tensor z_, fz_, proposed_;          // last accepted iterate and image, where a full step led, [B, D]
   Tensor step_, step2_;               // trial − z_, [B, D]; its squared length, [B]
   Tensor merit_, halvings_;           // ‖g(z_)‖ and halvings of the step under way, [B]
+  Tensor mark_, idle_;                // ‖g‖² at the last progress, evaluations since, [B]
   std::int64_t iteration_ = 0;
 };
 

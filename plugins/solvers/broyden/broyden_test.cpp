@@ -45,6 +45,69 @@ TEST(Broyden, E11StaysFiniteForEveryMemory) {
     }
 }
 
+/// z_k of the good update with the dense inverse matrix.
+Tensor dense_good(const AffineMap& f, int steps) {
+  const std::int64_t n = f.a.size(0);
+  Tensor h = -torch::eye(n, torch::kFloat64), z = torch::zeros({n}, torch::kFloat64), g = f.b[0].clone();
+  for (int k = 0; k < steps; ++k) {
+    const Tensor s = -h.mv(g), next = z + s, image = f.a.mv(next) + f.b[0] - next, y = image - g, hy = h.mv(y);
+    h = h + torch::outer(s - hy, h.t().mv(s)) / s.dot(hy);
+    z = next, g = image;
+  }
+  return z;
+}
+
+TEST(Broyden, GoodIsTheDenseIteration) {
+  const AffineMap f{matrix_of_norm(7, 0.9, 25), randn({1, 7}, 26)};
+  const auto solver = make_solver("broyden");
+  const auto out = solve::solve(*solver, "broyden", f.map(), State(torch::zeros({1, 7}, torch::kFloat64)), {.tolerance = 0, .max_evaluations = 9}, {1, 3, 6, 8});
+  const int at[] = {1, 3, 6, 8};
+  for (std::size_t k = 0; k < 4; ++k) EXPECT_LT(relative_error(out.samples[k][0][0], dense_good(f, at[k])), 1e-9) << at[k];
+}
+
+TEST(Broyden, StaysAccurateOverTwoHundredPairs) {
+  const AffineMap f = stiff(1);
+  const auto out = run(f.map(), torch::zeros({1, 60}, torch::kFloat64), {.tolerance = 1e-10, .max_evaluations = 200, .stop = "absolute", .stall_window = 0},
+                       {{"memory", std::int64_t{200}}});
+  EXPECT_EQ(out.report.reasons[0], Reason::converged);
+}
+
+TEST(Broyden, SamplesAreSolvedAsIfTheyWereAlone) {
+  const AffineMap f{matrix_of_norm(8, 0.95, 27), randn({4, 8}, 28)};
+  Tensor z0 = torch::zeros({4, 8}, torch::kFloat64);
+  z0[1] = f.fixed_point()[1] + 1e-5;  // done early: the others go on beside frozen rows, or without them
+  for (const char* update : {"good", "bad"})
+    for (const char* finished : {"mask", "compact"}) {
+      const Settings settings{{"update", std::string(update)}, {"memory", std::int64_t{9}}};
+      const solve::Options o{.tolerance = 1e-9, .max_evaluations = 80, .finished = finished};
+      const auto all = run(f.map(), z0, o, settings);
+      for (std::int64_t b = 0; b < 4; ++b) {
+        const AffineMap one{f.a, f.b.narrow(0, b, 1)};
+        const auto alone = run(one.map(), z0.narrow(0, b, 1), o, settings);
+        EXPECT_EQ(alone.report.evaluations[0], all.report.evaluations[static_cast<std::size_t>(b)]) << update << finished << b;
+        EXPECT_LT((alone.z[0][0] - all.z[0][b]).abs().max().item<double>(), 1e-10) << update << finished << b;  // order of rounding in f
+      }
+    }
+}
+
+TEST(Broyden, LearnsFromStepsThatOthersChose) {  // each step damped after the fact: the secant equation holds all the same
+  const AffineMap f{matrix_of_norm(5, 0.8, 29), randn({2, 5}, 30)};
+  for (const char* update : {"good", "bad"}) {
+    const auto solver = make_solver("broyden", {{"update", std::string(update)}});
+    solver->begin(2, 5);
+    Tensor z = torch::zeros({2, 5}, torch::kFloat64), before, image_before;
+    for (int k = 0; k < 6; ++k) {
+      const Tensor image = f(z), next = solver->propose(z, image);
+      if (k > 0) {
+        const Tensor s = z - before, y = (image - z) - image_before;
+        EXPECT_LT(relative_error(query<InverseJacobian>(*solver)->apply(y), s), 1e-8) << update << k;
+      }
+      before = z, image_before = image - z;
+      z = z + (k % 2 == 0 ? 0.7 : 1.0) * (next - z) + 0.05 * randn({2, 5}, 70 + static_cast<std::uint64_t>(k));
+    }
+  }
+}
+
 FixedPointMap from_residual(std::function<Tensor(const Tensor&)> g) {
   return {[g = std::move(g)](const State& z, const std::vector<Tensor>&) { return State(z[0] + g(z[0])); }, {}, true};
 }
