@@ -54,6 +54,7 @@ Command config_command();
 Command render_command();
 Command runs_command();
 Command compare_command();
+Command bench_command();
 Command plugins_command();
 Command new_command();
 Command schema_command();
