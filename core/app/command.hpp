@@ -56,6 +56,7 @@ Command runs_command();
 Command compare_command();
 Command bench_command();
 Command plugins_command();
+Command verify_command();
 Command new_command();
 Command schema_command();
 Command doctor_command();

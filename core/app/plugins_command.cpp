@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/app/command.hpp"
+#include "core/app/verify_command.hpp"
 #include "core/experiment/spec_text.hpp"
 
 namespace zstar::app {
@@ -72,7 +72,19 @@ int show(const Arguments& arguments, const std::string& name) {
   return done;
 }
 
-/// Reads the tag, loads the file, enters it, checks its tables.
+int check_deep(const Arguments& arguments, const fs::path& file) {
+  const auto results = verify_files(arguments, {file}, {});
+  int status = done;
+  for (const verify::Result& r : results) {
+    if (r.outcome != verify::Outcome::failed) continue;
+    status = failed;
+    std::cout << "  " << plugins::to_string(r.kind) << ' ' << r.part << " fails '" << r.check << "': " << r.why << '\n';
+  }
+  print_verdict(results);
+  return status;
+}
+
+/// Reads the tag, loads the file, enters it, checks its tables; with --deep, verifies its parts.
 int check(const Arguments& arguments, const fs::path& file) {
   plugins::Discovery alone = discovery(arguments);
   alone.user_folders = false;
@@ -84,7 +96,7 @@ int check(const Arguments& arguments, const fs::path& file) {
   std::cout << file.string() << ": good: " << entry.id << ' ' << entry.version << '\n';
   for (const auto& part : catalogue.parts()) std::cout << "  " << plugins::to_string(part.kind) << ' ' << part.name << ": " << part.doc << '\n';
   for (const std::string& warning : catalogue.warnings()) std::cerr << warning << '\n';
-  return done;
+  return arguments.has("deep") ? check_deep(arguments, file) : static_cast<int>(done);
 }
 
 int run(const Arguments& arguments) {
@@ -107,13 +119,14 @@ std::vector<std::string> next(const Arguments& arguments, const std::vector<std:
 
 Command plugins_command() {
   po::options_description options("options");
-  options.add_options()("what", values_of("WORD"), "list, show NAME, check FILE");
+  options.add_options()("what", values_of("WORD"), "list, show NAME, check FILE")("deep", "check: verify the parts of the file, too, as 'zstar verify' does");
   add_json_option(options);
   add_plugin_options(options);
   return {"plugins", "plugins list | show NAME | check FILE", "what was found, a part's options, whether a file is good",
           "list: all parts, and the files that were refused with the reason.\n"
           "show: every option of a part with type, range, default and meaning.\n"
-          "check: reads the tag of a file, loads it and checks its tables; exit status 3 if it is refused.",
+          "check: reads the tag of a file, loads it and checks its tables; exit status 3 if it is refused,\n"
+          "1 if a part fails a check of --deep.",
           {"what"}, std::move(options), run,
           {{"plugins list", "every part with a line about it"},
            {"plugins show anderson", "type, range, default and meaning of every option"},

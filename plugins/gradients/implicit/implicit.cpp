@@ -1,4 +1,5 @@
 /// \file Implicit differentiation. Equation and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/sdk.hpp>
 
 #include <zstar/abi/gradient.hpp>
@@ -22,6 +23,8 @@ class Implicit final : public zstar::GradientMethod {
   Implicit(const Options& o, zstar::Host&)
       : at_(o.jacobian_at == "image" ? zstar::JacobianAt::image : zstar::JacobianAt::state) {}
 
+  void* query(std::string_view id) override { return id == zstar::GradientClaims::id ? &claims_ : nullptr; }
+
   std::vector<zstar::State> attach(const zstar::FixedPointMap& f, const zstar::State& z, std::int64_t /*index*/,
                                    std::int64_t /*count*/, zstar::GradientServices& services) override {
     const auto adjoint = [](const zstar::AdjointProblem& problem, zstar::AdjointServices& s) { return s.solve(problem); };
@@ -29,6 +32,7 @@ class Implicit final : public zstar::GradientMethod {
   }
 
  private:
+  zstar::GradientClaims claims_{.exact = true};
   zstar::JacobianAt at_;
 };
 

@@ -1,4 +1,5 @@
 /// \file Aitken relaxation after Irons and Tuck. Equations and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 
@@ -30,6 +31,8 @@ class Aitken final : public zstar::Solver {
     if (o.smallest > o.largest) throw zstar::OptionError("smallest", "smallest is above largest; swap them");
   }
 
+  void* query(std::string_view id) override { return id == zstar::Claims::id ? &claims_ : nullptr; }
+
   void begin(std::int64_t, std::int64_t) override {
     z_ = r_ = Tensor();
     fallback_.clear();
@@ -52,6 +55,7 @@ class Aitken final : public zstar::Solver {
   }
 
  private:
+  zstar::Claims claims_{.accelerates = true, .expansive = true};
   Options o_;
   zstar::Products& products_;
   zstar::Fallback fallback_;

@@ -1,4 +1,5 @@
 /// \file Anderson acceleration of type I, safeguarded. Equations and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 
@@ -33,6 +34,8 @@ class AndersonTypeOne final : public zstar::Solver {
   }
   AndersonTypeOne(const Options& o, zstar::Host& host)
       : o_(o), products_(host.products()), fallback_(products_, o.growth) {}
+
+  void* query(std::string_view id) override { return id == zstar::Claims::id ? &claims_ : nullptr; }
 
   void begin(std::int64_t, std::int64_t) override {
     s_.clear(), y_.clear();
@@ -98,6 +101,7 @@ class AndersonTypeOne final : public zstar::Solver {
     return gamma;
   }
 
+  zstar::Claims claims_{.accelerates = true, .expansive = true};
   Options o_;
   zstar::Products& products_;
   zstar::Fallback fallback_;

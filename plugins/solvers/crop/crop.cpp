@@ -1,4 +1,5 @@
 /// \file CROP: conjugate residuals with optimal trial vectors. Equations and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 
@@ -30,6 +31,8 @@ class Crop final : public zstar::Solver {
   Crop(const Options& o, zstar::Host& host)
       : o_(o), window_(host.products(), o.memory + 1), fallback_(host.products(), o.growth) {}
 
+  void* query(std::string_view id) override { return id == zstar::Claims::id ? &claims_ : nullptr; }
+
   void begin(std::int64_t, std::int64_t) override {
     window_.clear();
     fallback_.clear();
@@ -50,6 +53,7 @@ class Crop final : public zstar::Solver {
   }
 
  private:
+  zstar::Claims claims_{.accelerates = true, .expansive = true};
   Options o_;
   zstar::ResidualWindow window_;
   zstar::Fallback fallback_;

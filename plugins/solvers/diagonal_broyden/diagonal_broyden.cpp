@@ -1,4 +1,5 @@
 /// \file Broyden's method with a diagonal Jacobian. Equations and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 
@@ -29,6 +30,8 @@ class DiagonalBroyden final : public zstar::Solver {
   DiagonalBroyden(const Options& o, zstar::Host& host)
       : o_(o), products_(host.products()), fallback_(products_, o.growth) {}
 
+  void* query(std::string_view id) override { return id == zstar::Claims::id ? &claims_ : nullptr; }
+
   void begin(std::int64_t, std::int64_t) override {
     z_ = g_ = d_ = Tensor();
     fallback_.clear();
@@ -56,6 +59,7 @@ class DiagonalBroyden final : public zstar::Solver {
     d_ = zstar::pick(failed, torch::full_like(d_, -1.0), d_);
   }
 
+  zstar::Claims claims_{.accelerates = true};
   Options o_;
   zstar::Products& products_;
   zstar::Fallback fallback_;

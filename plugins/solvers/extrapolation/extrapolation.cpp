@@ -1,4 +1,5 @@
 /// \file Reduced rank and minimal polynomial extrapolation. Equations and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 
@@ -35,6 +36,7 @@ class Extrapolation final : public zstar::Solver, public zstar::Backtracking {
       : o_(o), products_(host.products()), window_(products_, o.memory + 1) {}
 
   void* query(std::string_view id) override {
+    if (id == zstar::Claims::id) return &claims_;
     return id == zstar::Backtracking::id ? static_cast<zstar::Backtracking*>(this) : nullptr;
   }
   std::int64_t patience() const override { return 1; }
@@ -77,6 +79,7 @@ class Extrapolation final : public zstar::Solver, public zstar::Backtracking {
     return torch::where(sum.abs() > 1e-6 * all.abs().amax(1, /*keepdim=*/true), all / sum, newest);
   }
 
+  zstar::Claims claims_{.accelerates = true, .expansive = true};
   Options o_;
   zstar::Products& products_;
   zstar::ResidualWindow window_;

@@ -1,4 +1,6 @@
 /// \file Newton–Krylov and chord iteration. Equations and sources: README.md.
+#include <zstar/claims.hpp>
+
 #include "subspace.hpp"
 
 namespace {
@@ -49,6 +51,7 @@ class NewtonKrylov final : public zstar::Solver, public zstar::Backtracking, pub
   void* query(std::string_view id) override {
     if (id == zstar::Backtracking::id) return static_cast<zstar::Backtracking*>(this);
     if (id == zstar::InverseJacobian::id && jacobian == Jacobian::frozen) return static_cast<zstar::InverseJacobian*>(this);
+    if (id == zstar::Claims::id) return &claims_;
     return nullptr;
   }
   std::int64_t patience() const override { return o_.halvings == 0 ? 0 : o_.halvings + 1; }
@@ -144,6 +147,7 @@ class NewtonKrylov final : public zstar::Solver, public zstar::Backtracking, pub
     return zstar::pick(trial_, z_ + step_, probes);
   }
 
+  zstar::Claims claims_{.accelerates = true, .expansive = true};
   Options o_;
   zstar::Products& products_;
   Subspace space_;

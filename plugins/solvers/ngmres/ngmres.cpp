@@ -1,4 +1,5 @@
 /// \file NGMRES: nonlinear GMRES. Equations and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 
@@ -29,6 +30,8 @@ class Ngmres final : public zstar::Solver {
   Ngmres(const Options& o, zstar::Host& host)
       : o_(o), window_(host.products(), o.memory + 1), fallback_(host.products(), o.growth) {}
 
+  void* query(std::string_view id) override { return id == zstar::Claims::id ? &claims_ : nullptr; }
+
   void begin(std::int64_t, std::int64_t) override {
     window_.clear();
     fallback_.clear();
@@ -52,6 +55,7 @@ class Ngmres final : public zstar::Solver {
   }
 
  private:
+  zstar::Claims claims_{.accelerates = true, .expansive = true};
   Options o_;
   zstar::ResidualWindow window_;
   zstar::Fallback fallback_;

@@ -1,4 +1,5 @@
 /// \file Peaceman–Rachford splitting. Equations, symbols and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/sdk.hpp>
 #include <zstar/splitting.hpp>
 
@@ -20,7 +21,10 @@ class PeacemanRachford final : public zstar::Solver, public zstar::UsesSplitting
   }
   PeacemanRachford(const Options& o, zstar::Host&) : alpha_(o.alpha) {}
 
-  void* query(std::string_view id) override { return id == zstar::UsesSplitting::id ? static_cast<zstar::UsesSplitting*>(this) : nullptr; }
+  void* query(std::string_view id) override {
+    if (id == zstar::Exemptions::id) return &exemptions_;
+    return id == zstar::UsesSplitting::id ? static_cast<zstar::UsesSplitting*>(this) : nullptr;
+  }
   void use(zstar::RowSplitting halves) override { halves_ = std::move(halves); }
   void begin(std::int64_t, std::int64_t) override { u_ = Tensor(); }
   void keep(const Tensor& rows) override {
@@ -37,6 +41,7 @@ class PeacemanRachford final : public zstar::Solver, public zstar::UsesSplitting
   }
 
  private:
+  zstar::Exemptions exemptions_{{{"*", "it needs the two halves of a map, which the maps of these checks do not offer"}}};
   double alpha_;
   zstar::RowSplitting halves_;
   Tensor u_;  // [B, D]

@@ -1,4 +1,5 @@
 /// \file SQUAREM: squared extrapolation. Equations and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 
@@ -34,6 +35,7 @@ class Squarem final : public zstar::Solver, public zstar::Backtracking {
   Squarem(const Options& o, zstar::Host& host) : o_(o), products_(host.products()) {}
 
   void* query(std::string_view id) override {
+    if (id == zstar::Claims::id) return &claims_;
     return id == zstar::Backtracking::id ? static_cast<zstar::Backtracking*>(this) : nullptr;
   }
   std::int64_t patience() const override { return 1; }
@@ -76,6 +78,7 @@ class Squarem final : public zstar::Solver, public zstar::Backtracking {
     return zstar::pick(held, fz, second_);
   }
 
+  zstar::Claims claims_{.accelerates = true};
   Options o_;
   zstar::Products& products_;
   Tensor r_, second_;                // residual at the start of the cycle, f²(z); [B, D]

@@ -21,7 +21,13 @@ class Anderson final : public Compatible {
                       zstar::opt("tau", &Options::tau, "τ, mixing"),
                       zstar::opt("return_final", &Options::return_final, "run all steps and return the last state")};
   }
-  Anderson(const Options& o, zstar::Host&) : o_(o) {}
+  Anderson(const Options& o, zstar::Host&)
+      : Compatible({{"at_solution", "TorchDEQ's anderson tests from its third call on"},
+                    {"budgets", "it counts neither of its first two calls"},
+                    {"within_budget", "it counts neither of its first two calls"},
+                    {"scaling", "its ridge is not scaled by the residual"},
+                    {"samples", "it numbers its steps from 2, and hands out the best state so far"}}),
+        o_(o) {}
 
   Tensor drive(zstar::Evaluator& f, const Tensor& z0) override {
     const std::int64_t budget = f.limits().max_evaluations;

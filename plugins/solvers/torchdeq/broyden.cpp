@@ -49,7 +49,13 @@ class Broyden final : public Compatible {
         zstar::opt("line_search", &Options::line_search, "one step length for the whole batch"),
         zstar::opt("return_final", &Options::return_final, "run all steps and return the last state")};
   }
-  Broyden(const Options& o, zstar::Host&) : o_(o) {}
+  Broyden(const Options& o, zstar::Host&)
+      : Compatible({{"at_solution", "TorchDEQ's broyden makes a step before it tests"},
+                    {"no_solution", "it divides by a change of g that may be zero"},
+                    {"budgets", "it does not count its first call"},
+                    {"within_budget", "it counts neither its first call nor those of the line search"},
+                    {"samples", "it hands out the best state so far, numbered from 0"}}),
+        o_(o) {}
 
   Tensor drive(zstar::Evaluator& f, const Tensor& z0) override {
     const std::int64_t steps = f.limits().max_evaluations;

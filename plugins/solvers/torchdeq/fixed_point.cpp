@@ -18,7 +18,8 @@ class FixedPoint final : public Compatible {
     return std::tuple{zstar::opt("tau", &Options::tau, "τ, mixing"),
                       zstar::opt("return_final", &Options::return_final, "run all steps and return the last state")};
   }
-  FixedPoint(const Options& o, zstar::Host&) : o_(o) {}
+  FixedPoint(const Options& o, zstar::Host&)
+      : Compatible({{"budgets", "TorchDEQ returns the image of the iterate that it measured"}}), o_(o) {}
 
   Tensor drive(zstar::Evaluator& f, const Tensor& z0) override {
     const std::int64_t steps = f.limits().max_evaluations;
@@ -46,7 +47,13 @@ class Simple final : public Compatible {
     double tau = 1.0;
   };
   static auto options() { return std::tuple{zstar::opt("tau", &Options::tau, "τ, mixing")}; }
-  Simple(const Options& o, zstar::Host&) : tau_(o.tau) {}
+  Simple(const Options& o, zstar::Host&)
+      : Compatible({{"at_solution", "TorchDEQ's simple iteration makes all its steps"},
+                    {"nonfinite", "it keeps no best iterate"},
+                    {"budgets", "it returns the image of the last iterate"},
+                    {"options", "it takes any tau, and keeps no best iterate"},
+                    {"finite", "it keeps no best iterate"}}),
+        tau_(o.tau) {}
 
   Tensor drive(zstar::Evaluator& f, const Tensor& z0) override {
     const std::int64_t steps = f.limits().max_evaluations;

@@ -1,6 +1,7 @@
 #pragma once
 /// \file The statistics of the reference implementation: what it counts, keeps and reports, step by step.
 
+#include <zstar/claims.hpp>
 #include <zstar/sdk.hpp>
 
 namespace zstar_torchdeq {
@@ -93,6 +94,7 @@ class Compatible : public zstar::Solver, public zstar::Driver, public zstar::Sta
   void* query(std::string_view id) final {
     if (id == zstar::Driver::id) return static_cast<zstar::Driver*>(this);
     if (id == zstar::Statistics::id) return static_cast<zstar::Statistics*>(this);
+    if (id == zstar::Exemptions::id) return &exemptions_;
     return nullptr;
   }
   void begin(std::int64_t, std::int64_t) final {}
@@ -109,10 +111,15 @@ class Compatible : public zstar::Solver, public zstar::Driver, public zstar::Sta
   std::vector<std::pair<std::string, Tensor>> statistics() final { return record_.statistics(); }
 
  protected:
+  /// \param exempt  checks of the contract that the reference's own rules break
+  explicit Compatible(std::vector<zstar::Exemptions::Exemption> exempt) : exemptions_{std::move(exempt)} {}
   static Tensor call(zstar::Evaluator& f, const Tensor& z, zstar::Purpose purpose = zstar::Purpose::step) {
     return *f.evaluate(z, purpose);
   }
   Record record_;
+
+ private:
+  zstar::Exemptions exemptions_;
 };
 
 }  // namespace
