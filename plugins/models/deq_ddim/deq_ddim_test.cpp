@@ -65,7 +65,9 @@ TEST_P(EveryEta, PlainIterationIsExactStepByStep) {
     z = map(z, x);
     const Tensor got = z.view({3, s, 2, 4, 4}).select(1, k - 1);
     EXPECT_LT(test::relative_error(got, want[static_cast<std::size_t>(k)]), 1e-12) << "state " << k << " after " << k << " sweeps";  // sums of S terms up to 80
-    if (k < s) EXPECT_GT(test::relative_error(map.last(z), want.back()), 1e-9) << "and not before";
+    if (k < s) {
+      EXPECT_GT(test::relative_error(map.last(z), want.back()), 1e-9) << "and not before";
+    }
   }
 }
 

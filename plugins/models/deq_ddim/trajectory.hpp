@@ -33,9 +33,11 @@ class Trajectory {
   const Tensor& noise() const { return noise_; }
 
   /// \param z  rows [B S, C, H, W] \param x_T  [B, C, H, W]
-  Tensor operator()(const Tensor& z, const Tensor& x_T) const {
+  Tensor operator()(const Tensor& z, const Tensor& x_T) const { return (*this)(z, x_T, x_T); }
+  /// \param y_0  what the network sees of x_T
+  Tensor operator()(const Tensor& z, const Tensor& x_T, const Tensor& y_0) const {
     const Tensor y = z.view({x_T.size(0), steps(), x_T.size(1), x_T.size(2), x_T.size(3)});
-    const Tensor before = torch::cat({x_T.unsqueeze(1), y.narrow(1, 0, steps() - 1)}, 1);
+    const Tensor before = torch::cat({y_0.unsqueeze(1), y.narrow(1, 0, steps() - 1)}, 1);
     Tensor terms = weight_ * denoised(before.flatten(0, 1)).view(y.sizes());
     if (noise_.defined()) terms = terms + noise_;
     return (from_ * x_T.unsqueeze(1) + sum_ * terms.cumsum(1)).view(z.sizes());
@@ -60,10 +62,12 @@ class Trajectory {
   Tensor from_, weight_, sum_, time_, noise_;
 };
 
-/// F with a row for x_T itself in front, of one image: the state that inversion optimises. Row 0 stays what it is.
+/// F with a row for x_T itself in front, of one image: the state that inversion optimises. Row 0 stays what it is, and is what the network sees:
+/// gradients reach x_T by its factor √(ā'_k/ā_1) alone, and no network is differentiated.
 /// \param z  [S + 1, C, H, W] \param x_T  [1, C, H, W], where gradients go
 inline Tensor with_latent(const Trajectory& f, const Tensor& z, const Tensor& x_T) {
-  return torch::cat({x_T, f(z.narrow(0, 1, f.steps()), x_T)});
+  const Tensor first = z.narrow(0, 0, 1);
+  return torch::cat({first, f(z.narrow(0, 1, f.steps()), x_T, first)});
 }
 
 }  // namespace
