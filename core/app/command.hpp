@@ -8,6 +8,7 @@
 #include <boost/program_options.hpp>
 
 #include "core/plugins/catalogue.hpp"
+#include "core/training/session.hpp"
 
 namespace zstar::app {
 
@@ -49,6 +50,9 @@ const std::vector<Command>& commands();
 
 Command run_command();
 Command eval_command();
+Command predict_command();
+Command export_command();
+Command data_command();
 Command validate_command();
 Command config_command();
 Command render_command();
@@ -63,6 +67,24 @@ Command doctor_command();
 Command docs_command();
 Command completion_command();
 Command complete_command();
+
+/// An experiment file, checked, and the parts that it may name.
+struct Checked {
+  plugins::Catalogue catalogue;
+  std::optional<experiment::Experiment> experiment;
+  /// \throws experiment::Refused
+  Checked(const Arguments& arguments, const std::string& file);
+};
+/// `file`, `--set` and the options of plugins.
+po::options_description experiment_options(const char* title);
+/// The word `file`. \throws po::error  if there is none
+std::string file_of(const Arguments& arguments);
+/// `--checkpoint`, `--weights` and `--key`.
+void add_weights_options(po::options_description& options);
+/// The experiment that `file` names, or that of the run folder `--checkpoint`.
+std::string experiment_of(const Arguments& arguments);
+/// \throws po::error  unless there is exactly one source
+training::WeightsFrom weights_of(const Arguments& arguments);
 
 /// `--plugins` and `--trust-folder`.
 void add_plugin_options(po::options_description& options);

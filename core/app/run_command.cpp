@@ -20,29 +20,6 @@ void load_cuda_unless_refused(const Arguments& arguments) {
   load_cuda();
 }
 
-struct Checked {
-  plugins::Catalogue catalogue;
-  std::optional<Experiment> experiment;
-
-  Checked(const Arguments& arguments, const std::string& file) : catalogue(discovery(arguments)) {
-    const training::CatalogueTables tables(catalogue);
-    experiment = Experiment::read(file, arguments.list("set"), training::schema(), tables);
-  }
-};
-
-po::options_description experiment_options(const char* title) {
-  po::options_description options(title);
-  options.add_options()("file", value_of("FILE"), "experiment file")(
-      "set,s", values_of("section.key=value"), "override a value of the file, checked like the file; may be repeated");
-  add_plugin_options(options);
-  return options;
-}
-
-std::string file_of(const Arguments& arguments) {
-  if (!arguments.has("file")) throw po::error("no experiment file was given");
-  return arguments.text("file");
-}
-
 int run(const Arguments& arguments) {
   load_cuda_unless_refused(arguments);
   training::RunRequest request;
@@ -61,10 +38,8 @@ int run(const Arguments& arguments) {
 
 int eval(const Arguments& arguments) {
   load_cuda_unless_refused(arguments);
-  const std::filesystem::path from = arguments.text("checkpoint");
-  const bool folder = std::filesystem::is_directory(from);
-  Checked checked(arguments, arguments.has("file") || !folder ? file_of(arguments) : (from / "experiment.toml").string());
-  if (from.empty()) throw po::error("no checkpoint was given; --checkpoint takes a file or a run folder");
+  const training::WeightsFrom from = weights_of(arguments);
+  Checked checked(arguments, experiment_of(arguments));
   const auto results = training::evaluate(*checked.experiment, checked.catalogue, from, std::cerr);
   nlohmann::ordered_json json;
   for (const auto& [split, metrics] : results)
@@ -115,6 +90,24 @@ int config(const Arguments& arguments) {
 
 }  // namespace
 
+Checked::Checked(const Arguments& arguments, const std::string& file) : catalogue(discovery(arguments)) {
+  const training::CatalogueTables tables(catalogue);
+  experiment = Experiment::read(file, arguments.list("set"), training::schema(), tables);
+}
+
+po::options_description experiment_options(const char* title) {
+  po::options_description options(title);
+  options.add_options()("file", value_of("FILE"), "experiment file")(
+      "set,s", values_of("section.key=value"), "override a value of the file, checked like the file; may be repeated");
+  add_plugin_options(options);
+  return options;
+}
+
+std::string file_of(const Arguments& arguments) {
+  if (!arguments.has("file")) throw po::error("no experiment file was given");
+  return arguments.text("file");
+}
+
 Command run_command() {
   auto options = experiment_options("options");
   options.add_options()("resume", value_of("RUN"), "go on with the run in this folder")("smoke", "stop after three steps")(
@@ -131,13 +124,16 @@ Command run_command() {
 
 Command eval_command() {
   auto options = experiment_options("options");
-  options.add_options()("checkpoint", value_of("RUN"), "checkpoint, or run folder (its best one)");
+  add_weights_options(options);
   add_json_option(options);
-  return {"eval", "eval [FILE] --checkpoint RUN", "metrics of a checkpoint on all splits",
-          "Loads the weights of a checkpoint and prints loss and metrics. With a run folder, the experiment is that of the run.", {"file"},
+  return {"eval", "eval [FILE] --checkpoint RUN | --weights FILE", "metrics of weights on all splits",
+          "Loads the weights of a checkpoint, or those that another program saved, and prints loss and metrics. With a run folder, the\n"
+          "experiment is that of the run. --weights reads files of torch.save (executing nothing), npz and safetensors; missing, unexpected\n"
+          "and mis-shaped names are listed.", {"file"},
           std::move(options), eval,
           {{"eval --checkpoint runs/quickstart/latest", "the best checkpoint of the last run"},
-           {"eval --checkpoint runs/quickstart/latest -s solver.tolerance=1e-8", "the same weights, solved more tightly"}}};
+           {"eval --checkpoint runs/quickstart/latest -s solver.tolerance=1e-8", "the same weights, solved more tightly"},
+           {"eval experiments/mondeq_mnist.toml --weights model.pth --key state_dict", "weights of a Python training checkpoint"}}};
 }
 
 Command validate_command() {

@@ -83,8 +83,16 @@ struct RunRequest {
 /// Trains; everything goes to a run folder. Text for people goes to `out`.
 RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const RunRequest& request, std::ostream& out);
 
-/// Metrics of a checkpoint on all splits. \param from  a checkpoint or a run folder
+/// Where weights come from: a checkpoint or run folder, or a file that another program saved.
+struct WeightsFrom {
+  std::filesystem::path checkpoint, file;
+  std::string key;  ///< of the weights in the file; empty: the outermost dict
+};
+/// \throws std::runtime_error  for damaged files, and for weights of another model, which is then untouched
+void load_weights(Model& model, const WeightsFrom& from);
+
+/// Metrics of weights on all splits.
 std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experiment::Experiment& experiment, plugins::Catalogue& catalogue,
-                                                                  const std::filesystem::path& from, std::ostream& warnings);
+                                                                  const WeightsFrom& from, std::ostream& warnings);
 
 }  // namespace zstar::training

@@ -111,10 +111,15 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   return end;
 }
 
+void load_weights(Model& model, const WeightsFrom& from) {
+  if (!from.file.empty()) load_weights(model, from.file, from.key);
+  else load_weights(model, newest_weights(from.checkpoint));
+}
+
 std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experiment::Experiment& experiment, plugins::Catalogue& catalogue,
-                                                                  const fs::path& from, std::ostream& warnings) {
+                                                                  const WeightsFrom& from, std::ostream& warnings) {
   Session session(experiment, catalogue, warnings);
-  load_weights(session.model(), newest_weights(from));
+  load_weights(session.model(), from);
   nn::fold_norms(session.model());
   return evaluate_all(session, experiment);
 }

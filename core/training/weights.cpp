@@ -1,17 +1,51 @@
 #include "core/training/weights.hpp"
 
+#include <algorithm>
 #include <sstream>
 #include <stdexcept>
+
+#include "core/runs/folder.hpp"
+#include "zstar/formats/safetensors.hpp"
 
 namespace zstar::training {
 namespace {
 
 const std::string prefix = "model/";
+using Tensors = std::map<std::string, Tensor>;
 
 template <class F>
 void for_each_weight(const Model& model, const F& f) {
   for (const auto& p : model.named_parameters()) f(p.key(), p.value());
   for (const auto& b : model.named_buffers()) f(b.key(), b.value());
+}
+
+/// Copies all weights or none. \param whose  "the checkpoint"
+void assign(Model& model, const Tensors& tensors, const std::string& whose) {
+  const torch::NoGradGuard no_grad;
+  std::string wrong;
+  std::vector<std::string> left;
+  for (const auto& entry : tensors) left.push_back(entry.first);
+  for_each_weight(model, [&](const std::string& name, const Tensor& t) {
+    left.erase(std::remove(left.begin(), left.end(), name), left.end());
+    const auto found = tensors.find(name);
+    if (found == tensors.end()) return void(wrong += "\n  missing: " + name + ' ' + (std::ostringstream() << t.sizes()).str());
+    if (found->second.sizes() == t.sizes()) return;
+    std::ostringstream shapes;
+    shapes << "\n  other shape: " << name << " is " << found->second.sizes() << ", the model has " << t.sizes();
+    wrong += shapes.str();
+  });
+  for (const std::string& name : left) wrong += "\n  unexpected: " + name + ' ' + (std::ostringstream() << tensors.at(name).sizes()).str();
+  if (!wrong.empty()) throw std::runtime_error(whose + " is of another model:" + wrong);
+  for_each_weight(model, [&](const std::string& name, Tensor t) { t.copy_(tensors.at(name)); });
+}
+
+/// The names without a `module.` that all of them begin with, as data-parallel training writes it.
+Tensors without_module(Tensors tensors) {
+  const std::string module = "module.";
+  if (!std::all_of(tensors.begin(), tensors.end(), [&](const auto& entry) { return entry.first.compare(0, module.size(), module) == 0; })) return tensors;
+  Tensors bare;
+  for (auto& [name, t] : tensors) bare.emplace(name.substr(module.size()), std::move(t));
+  return bare;
 }
 
 }  // namespace
@@ -21,23 +55,10 @@ void save_weights(const Model& model, runs::Checkpoint& checkpoint) {
 }
 
 void load_weights(Model& model, const runs::Checkpoint& checkpoint) {
-  const torch::NoGradGuard no_grad;
-  std::string wrong;
-  std::size_t known = 0, present = 0;
-  for (const auto& [name, t] : checkpoint.tensors) present += name.compare(0, prefix.size(), prefix) == 0;
-  for_each_weight(model, [&](const std::string& name, Tensor t) {
-    const auto found = checkpoint.tensors.find(prefix + name);
-    if (found == checkpoint.tensors.end()) return void(wrong += "\n  missing: " + name);
-    ++known;
-    if (found->second.sizes() != t.sizes()) {
-      std::ostringstream shapes;
-      shapes << "\n  " << name << " is " << found->second.sizes() << ", the model has " << t.sizes();
-      return void(wrong += shapes.str());
-    }
-  });
-  if (known < present) wrong += "\n  " + std::to_string(present - known) + " tensors that the model does not have";
-  if (!wrong.empty()) throw std::runtime_error("the checkpoint is of another model:" + wrong);
-  for_each_weight(model, [&](const std::string& name, Tensor t) { t.copy_(checkpoint.tensors.at(prefix + name)); });
+  Tensors tensors;
+  for (const auto& [name, t] : checkpoint.tensors)
+    if (name.compare(0, prefix.size(), prefix) == 0) tensors.emplace(name.substr(prefix.size()), t);
+  assign(model, tensors, "the checkpoint");
 }
 
 runs::Checkpoint newest_weights(const std::filesystem::path& from) {
@@ -46,6 +67,26 @@ runs::Checkpoint newest_weights(const std::filesystem::path& from) {
   if (std::filesystem::exists(best)) return runs::load(best);
   const auto newest = runs::checkpoints(from);
   return runs::load(newest.empty() ? from / "checkpoints" : newest.front());
+}
+
+void load_weights(Model& model, const std::filesystem::path& file, const std::string& key) {
+  Tensors tensors = formats::about(file, [&] { return formats::read_tensors(formats::read_file(file), key); });
+  assign(model, without_module(std::move(tensors)), file.string());
+}
+
+void export_weights(const Model& model, const std::filesystem::path& file) {
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for_each_weight(model, [&](const std::string& name, const Tensor& t) { tensors.emplace_back(name, t); });
+  const std::string ending = file.extension().string();
+  formats::about(file, [&] {
+    if (ending == ".safetensors") return runs::write_whole(file, formats::safetensors_bytes(tensors));
+    if (ending == ".pth" || ending == ".pt") return formats::write_state_dict(file, tensors);
+    if (ending != ".npz")
+      throw std::runtime_error("'" + file.string() + "' ends in no known format\n  expected: .safetensors, .npz, .pth or .pt");
+    std::vector<std::pair<std::string, std::string>> entries;
+    for (const auto& [name, t] : tensors) entries.emplace_back(name + ".npy", formats::npy_bytes(t));
+    formats::write_zip(file, entries);
+  });
 }
 
 }  // namespace zstar::training

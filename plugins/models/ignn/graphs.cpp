@@ -5,7 +5,7 @@ namespace {
 
 using namespace zstar_ignn;
 
-class IgnnGraphs final : public zstar::Model {
+class IgnnGraphs final : public zstar::Model, public zstar::Predicts {
  public:
   struct Options : LayerOptions {
     std::int64_t hidden = 64, layers = 3;
@@ -27,6 +27,8 @@ class IgnnGraphs final : public zstar::Model {
     classifier_ = register_module("V_1", std::make_shared<zstar::nn::Linear>(o.hidden, host.data().at("classes"), nullptr));
   }
 
+  void* query(std::string_view id) override { return id == zstar::Predicts::id ? static_cast<zstar::Predicts*>(this) : nullptr; }
+
   std::vector<Tensor> forward(const zstar::Batch& batch) override {
     Tensor x = batch.at("features");
     const Graph& graph = graphs_.of(batch, x.size(0), o_.graph());
@@ -41,6 +43,7 @@ class IgnnGraphs final : public zstar::Model {
     const Tensor& labels = batch.at("labels");
     return {{"correct", output.argmax(1).eq(labels).sum().item<double>()}, {"graphs", static_cast<double>(labels.numel())}};
   }
+  Tensor predict(const zstar::Batch& batch) override { return torch::exp(forward(batch).back()); }
   std::vector<zstar::Metric> summarise(const zstar::Sums& sums) const override { return {accuracy(sums, "graphs")}; }
 
  private:

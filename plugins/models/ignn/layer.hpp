@@ -1,6 +1,8 @@
 #pragma once
 /// \file The implicit layer: parameters, projection, injection, and its equilibrium on a graph. Equations: README.md.
 
+#include <zstar/predict.hpp>
+
 #include "graph.hpp"
 #include "projection.hpp"
 

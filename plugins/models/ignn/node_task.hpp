@@ -53,5 +53,10 @@ struct NodeTask {
   static inline const std::string names[3] = {"true_positive.", "false_positive.", "false_negative."};
 };
 
+/// Of one class for each node; with several labels of every class by itself.
+inline Tensor probabilities(const Tensor& scores, const zstar::Batch& batch) {
+  return batch.has("labels") && batch.at("labels").dim() == 2 ? torch::sigmoid(scores) : torch::softmax(scores, 1);
+}
+
 }  // namespace
 }  // namespace zstar_ignn

@@ -5,7 +5,7 @@ namespace {
 
 using namespace zstar_ignn;
 
-class Ignn final : public zstar::Model {
+class Ignn final : public zstar::Model, public zstar::Predicts {
  public:
   struct Options : LayerOptions {
     std::int64_t hidden = 16;
@@ -28,6 +28,8 @@ class Ignn final : public zstar::Model {
     classifier_ = register_module("V", std::make_shared<zstar::nn::Linear>(o.hidden, data.at("classes"), nullptr, /*bias=*/false));
   }
 
+  void* query(std::string_view id) override { return id == zstar::Predicts::id ? static_cast<zstar::Predicts*>(this) : nullptr; }
+
   std::vector<Tensor> forward(const zstar::Batch& batch) override {
     const Tensor u = batch.has("features") ? batch.at("features") : Tensor();
     const std::int64_t n = u.defined() ? u.size(0) : batch.at("labels").size(0);
@@ -39,6 +41,7 @@ class Ignn final : public zstar::Model {
 
   Tensor loss(const Tensor& output, const zstar::Batch& batch) override { return NodeTask(output, batch).loss(); }
   zstar::Sums measure(const Tensor& output, const zstar::Batch& batch) override { return NodeTask(output, batch).measure(o_.as_many); }
+  Tensor predict(const zstar::Batch& batch) override { return probabilities(forward(batch).back(), batch); }
   std::vector<zstar::Metric> summarise(const zstar::Sums& sums) const override { return NodeTask::summarise(sums); }
 
  private:

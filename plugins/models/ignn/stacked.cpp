@@ -8,7 +8,7 @@ using namespace zstar_ignn;
 /// A list of modules under their numbers.
 class List final : public torch::nn::Module {};
 
-class IgnnStacked final : public zstar::Model {
+class IgnnStacked final : public zstar::Model, public zstar::Predicts {
  public:
   struct Options : LayerOptions {
     Options() { kappa = 0.98; }
@@ -33,6 +33,8 @@ class IgnnStacked final : public zstar::Model {
     }
   }
 
+  void* query(std::string_view id) override { return id == zstar::Predicts::id ? static_cast<zstar::Predicts*>(this) : nullptr; }
+
   std::vector<Tensor> forward(const zstar::Batch& batch) override {
     Tensor x = batch.at("features");
     const Graph& graph = graphs_.of(batch, x.size(0), o_.graph());
@@ -45,6 +47,7 @@ class IgnnStacked final : public zstar::Model {
 
   Tensor loss(const Tensor& output, const zstar::Batch& batch) override { return NodeTask(output, batch).loss(); }
   zstar::Sums measure(const Tensor& output, const zstar::Batch& batch) override { return NodeTask(output, batch).measure(o_.as_many); }
+  Tensor predict(const zstar::Batch& batch) override { return probabilities(forward(batch).back(), batch); }
   std::vector<zstar::Metric> summarise(const zstar::Sums& sums) const override { return NodeTask::summarise(sums); }
 
  private:

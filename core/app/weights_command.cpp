@@ -1,0 +1,86 @@
+/// \file zstar predict, export: what is done with trained weights beside evaluation.
+#include <iostream>
+
+#include "core/app/command.hpp"
+#include "core/app/devices.hpp"
+#include "core/runs/folder.hpp"
+#include "core/training/prediction.hpp"
+#include "core/training/weights.hpp"
+#include "zstar/nn/choose.hpp"
+
+namespace zstar::app {
+namespace {
+
+int predict(const Arguments& arguments) {
+  load_cuda();
+  const training::WeightsFrom from = weights_of(arguments);
+  Checked checked(arguments, experiment_of(arguments));
+  training::Session session(*checked.experiment, checked.catalogue, std::cerr);
+  training::load_weights(session.model(), from);
+  nn::fold_norms(session.model());
+  const training::Continuation text{arguments.text("prompt"), arguments.values["tokens"].as<std::int64_t>(), arguments.values["temperature"].as<double>(),
+                                    static_cast<std::uint64_t>(session.options.seed)};
+  const std::string said = arguments.has("prompt") ? training::continued(session, text) + "\n" : training::csv_of(training::predict(session, arguments.list("input")));
+  if (arguments.has("output")) runs::write_whole(arguments.text("output"), said);
+  else std::cout << said;
+  return done;
+}
+
+int export_weights(const Arguments& arguments) {
+  if (!arguments.has("output")) throw po::error("no file to write was given; --output takes FILE.safetensors, FILE.npz or FILE.pth");
+  const training::WeightsFrom from = weights_of(arguments);
+  Checked checked(arguments, experiment_of(arguments));
+  training::Session session(*checked.experiment, checked.catalogue, std::cerr);
+  training::load_weights(session.model(), from);
+  if (arguments.has("fold")) nn::fold_norms(session.model());
+  training::export_weights(session.model(), arguments.text("output"));
+  std::cout << arguments.text("output") << '\n';
+  return done;
+}
+
+}  // namespace
+
+void add_weights_options(po::options_description& options) {
+  options.add_options()("checkpoint", value_of("RUN"), "checkpoint, or run folder (its best one)")(
+      "weights", value_of("FILE"), "weights that another program saved: .pth, .npz, .safetensors")(
+      "key", value_of("KEY"), "where the weights are in that file: model, or a/b for nested dicts");
+}
+
+std::string experiment_of(const Arguments& arguments) {
+  const std::filesystem::path from = arguments.text("checkpoint");
+  return arguments.has("file") || !std::filesystem::is_directory(from) ? file_of(arguments) : (from / "experiment.toml").string();
+}
+
+training::WeightsFrom weights_of(const Arguments& arguments) {
+  if (arguments.has("checkpoint") == arguments.has("weights"))
+    throw po::error(arguments.has("weights") ? "both --checkpoint and --weights were given; one of them says where the weights are"
+                                             : "no weights were given; --checkpoint takes a file or a run folder, --weights a file of another program");
+  return {arguments.text("checkpoint"), arguments.text("weights"), arguments.text("key")};
+}
+
+Command predict_command() {
+  auto options = experiment_options("options");
+  add_weights_options(options);
+  options.add_options()("input", values_of("FILE"), "what to predict: files or folders, as the data set reads them; may be repeated; none: the test split")(
+      "output", value_of("FILE"), "where to write the answers; none: to the terminal")("prompt", value_of("TEXT"), "text to go on with, for models of text")(
+      "tokens", po::value<std::int64_t>()->default_value(100)->value_name("N"), "tokens of the continuation")(
+      "temperature", po::value<double>()->default_value(1.0)->value_name("T"), "below 1: likelier tokens more often; 0: always the likeliest");
+  return {"predict", "predict [FILE] --checkpoint RUN [--input FILE …] [--output FILE]", "what a trained model says of inputs",
+          "Class probabilities of images, nodes or graphs as CSV (name, likeliest class, one column for each class), or the continuation of a text.",
+          {"file"}, std::move(options), predict,
+          {{"predict --checkpoint runs/mnist/latest --input digit.png", "class probabilities of a picture"},
+           {"predict --checkpoint runs/ignn_cora/latest --output nodes.csv", "those of the nodes of a graph"},
+           {"predict --checkpoint runs/shakespeare/latest --prompt \"ROMEO:\" --tokens 300", "a text goes on"}}};
+}
+
+Command export_command() {
+  auto options = experiment_options("options");
+  add_weights_options(options);
+  options.add_options()("output", value_of("FILE"), "FILE.safetensors, FILE.npz, FILE.pth or FILE.pt")("fold", "weights as they act, without their norms");
+  return {"export", "export [FILE] --checkpoint RUN --output FILE", "weights in a form that other programs read",
+          "Writes parameters and buffers under their published names: safetensors, npz, or a state_dict for Python's torch.load.", {"file"},
+          std::move(options), export_weights, {{"export --checkpoint runs/quickstart/latest --output ignn.safetensors", "for any program that knows safetensors"},
+                                               {"export --checkpoint runs/quickstart/latest --output ignn.pth", "for torch.load"}}};
+}
+
+}  // namespace zstar::app
