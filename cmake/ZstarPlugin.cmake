@@ -1,12 +1,12 @@
-# zstar_add_plugin(NAME SOURCES a.cpp … [LINK lib …] [TEST test.cpp …] [NO_CHECK])
+# zstar_add_plugin(NAME SOURCES a.cpp … [LINK lib …] [TEST test.cpp …] [NO_CHECK] [FOLDER dir])
 #
 # Builds the plugin zstar-NAME.so. Inside the zstar tree it lands where the program finds it and TEST sources become its
 # unit tests; elsewhere, `zstar plugins check` looks at it after each build, and TEST sources become a GoogleTest program
-# that is linked with zstar::testing, where BUILD_TESTING is on.
+# that is linked with zstar::testing, where BUILD_TESTING is on. With FOLDER it lands there instead and is not installed.
 set(_zstar_map "${CMAKE_CURRENT_LIST_DIR}/plugin.map")
 
 function(zstar_add_plugin name)
-  cmake_parse_arguments(P "NO_CHECK" "" "SOURCES;LINK;TEST" ${ARGN})
+  cmake_parse_arguments(P "NO_CHECK" "FOLDER" "SOURCES;LINK;TEST" ${ARGN})
   if("${CMAKE_CXX_FLAGS} ${CMAKE_SHARED_LINKER_FLAGS} ${CMAKE_MODULE_LINKER_FLAGS}" MATCHES
      "(-Ofast|-ffast-math|-funsafe-math-optimizations|-static-libstdc\\+\\+)")
     message(FATAL_ERROR "zstar_add_plugin(${name}): ${CMAKE_MATCH_1} would change the host process. "
@@ -27,9 +27,13 @@ function(zstar_add_plugin name)
   endif()
   if(COMMAND zstar_own_target)
     zstar_own_target(${name})
-    set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${ZSTAR_PLUGIN_FOLDER}")
-    install(TARGETS ${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/zstar/plugins)
-    set_property(GLOBAL APPEND PROPERTY ZSTAR_PLUGINS ${name})
+    if(P_FOLDER)
+      set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${P_FOLDER}")
+    else()
+      set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${ZSTAR_PLUGIN_FOLDER}")
+      install(TARGETS ${name} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/zstar/plugins)
+      set_property(GLOBAL APPEND PROPERTY ZSTAR_PLUGINS ${name})
+    endif()
     if(P_TEST AND BUILD_TESTING)
       zstar_add_test(${name}_test SOURCES ${P_TEST} PLUGINS ${name})
     endif()

@@ -39,6 +39,24 @@ class BareHost final : public Host {
   Description description_;
 };
 
+/// A bare host with a layer and a description of data; lives as long as the model that was made with it.
+class ModelHost final : public Host {
+ public:
+  ModelHost(BareHost& bare, std::shared_ptr<EquilibriumLayer> layer, Description data) : bare_(bare), layer_(std::move(layer)), data_(std::move(data)) {}
+
+  Products& products() override { return bare_.products(); }
+  std::unique_ptr<Solver> solver(const Part& p) override { return bare_.solver(p); }
+  std::shared_ptr<EquilibriumLayer> layer() override { return layer_; }
+  std::shared_ptr<Norm> norm() override { return nullptr; }
+  const Description& data() override { return data_; }
+  void warn(std::string_view sentence) override { bare_.warn(sentence); }
+
+ private:
+  BareHost& bare_;
+  std::shared_ptr<EquilibriumLayer> layer_;
+  Description data_;
+};
+
 BareHost& host_of(const std::string& folders) {
   static std::map<std::string, std::unique_ptr<BareHost>> hosts;  // one catalogue a set of folders, for the life of the test
   auto& host = hosts[folders];
@@ -102,6 +120,15 @@ std::shared_ptr<EquilibriumLayer> make_layer_of(const std::string& forward, cons
   const auto section = read(host, Kind::gradient, gradient, describe(gradient::Options::options()));
   const auto method = [&] { return host.catalogue.create<GradientMethod>(Kind::gradient, section.part, section.options, host); };
   return std::make_shared<gradient::Layer>(gradient::LayerParts{choice(host, forward), choice(host, adjoint), method(), method(), section.as<gradient::Options>()});
+}
+
+std::shared_ptr<Model> make_model_of(const std::string& name, const std::string& toml, std::shared_ptr<EquilibriumLayer> layer, Description data,
+                                     const std::string& folders) {
+  BareHost& bare = host_of(folders);
+  const auto section = read(bare, Kind::model, "name = '" + name + "'\n" + toml, {});
+  const auto host = std::make_shared<ModelHost>(bare, std::move(layer), std::move(data));
+  std::shared_ptr<Model> model = bare.catalogue.create<Model>(Kind::model, section.part, section.options, *host);
+  return {model.get(), [host, model](Model*) mutable { model.reset(); }};  // the host outlives the model
 }
 
 Host& bare_host(const std::string& folders) { return host_of(folders); }

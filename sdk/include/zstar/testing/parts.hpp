@@ -13,6 +13,7 @@
 
 #include "zstar/abi/gradient.hpp"
 #include "zstar/abi/host.hpp"
+#include "zstar/abi/model.hpp"
 #include "zstar/abi/report.hpp"
 #include "zstar/abi/solver.hpp"
 
@@ -54,6 +55,13 @@ ZSTAR_TESTING_API std::shared_ptr<EquilibriumLayer> make_layer_of(const std::str
                                                                    const std::string& adjoint, const std::string& folders);
 inline std::shared_ptr<EquilibriumLayer> make_layer(const std::string& forward, const std::string& gradient, const std::string& adjoint) {
   return make_layer_of(forward, gradient, adjoint, ZSTAR_PLUGIN_DIR);
+}
+
+/// A model as an experiment makes it, without a norm. \param data  what its data set says of itself
+ZSTAR_TESTING_API std::shared_ptr<Model> make_model_of(const std::string& name, const std::string& toml, std::shared_ptr<EquilibriumLayer> layer,
+                                                       Description data, const std::string& folders);
+inline std::shared_ptr<Model> make_model(const std::string& name, const std::string& toml, std::shared_ptr<EquilibriumLayer> layer, Description data) {
+  return make_model_of(name, toml, std::move(layer), std::move(data), ZSTAR_PLUGIN_DIR);
 }
 
 /// A host for parts that are made by hand: products, solvers by name; neither layer, norm nor data.
