@@ -31,7 +31,8 @@ Outcome outcome(const fs::path& run) {
   const auto records = read_records(run);
   Outcome result;
   bool done = false;
-  for (const auto& [split, metrics] : evaluations(run, records, done).items())
+  const auto splits = evaluations(run, records, done);  // items() refers to it
+  for (const auto& [split, metrics] : splits.items())
     for (const auto& [metric, value] : metrics.items())
       if (value.is_number() && drawn(metric, split)) result.numbers.emplace_back(split + " " + metric, value.get<double>());
   result.state = done ? "done" : "unfinished";

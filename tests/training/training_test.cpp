@@ -1,0 +1,140 @@
+/// \file What the training loop promises, on a small experiment.
+#include "tests/training/training.hpp"
+
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/runs/compare.hpp"
+#include "core/training/console.hpp"
+#include "zstar/testing/matchers.hpp"
+
+namespace {
+
+using namespace zstar;
+using test::Trained;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Steps = std::vector<std::int64_t>;
+
+TEST(Training, AccumulatedBatchesAreTheLargeBatch) {
+  const Trained large({"train.epochs=3", "train.batch_size=30"});
+  const Trained parts({"train.epochs=3", "train.batch_size=8", "train.accumulate=4"});  // 8 + 8 + 8 + 6 pictures
+
+  EXPECT_EQ(parts.steps("test").back(), 3);
+  EXPECT_THAT(parts.weights(), zstar::testing::near(large.weights(), 1e-11));  // solves are exact to 1e-13, and amplified by 1/(1 − L)
+}
+
+TEST(Training, TheLastStepOfAPassHasFewerBatches) {
+  const Trained run({"train.epochs=2", "train.batch_size=10", "train.accumulate=2"});  // 10 + 10, and 10
+
+  EXPECT_EQ(run.steps("train"), (Steps{2, 4}));
+}
+
+TEST(Training, DependsOnTheSeedAloneHoweverBatchesAreLoaded) {
+  const std::vector<std::string> base{"train.epochs=2", "train.batch_size=7"};
+  const auto with = [&](const std::string& more) {
+    auto settings = base;
+    settings.push_back(more);
+    return Trained(settings).weights();
+  };
+  const torch::Tensor weights = Trained(base).weights();
+
+  EXPECT_TRUE(with("experiment.seed=1").equal(weights));
+  EXPECT_TRUE(with("train.prefetch=0").equal(weights));
+  EXPECT_FALSE(with("experiment.seed=2").equal(weights));
+}
+
+TEST(Training, EvaluatesAfterEpochsStepsAndAtTheEnd) {
+  EXPECT_EQ(Trained({"train.epochs=5", "train.batch_size=10", "train.eval_every=2"}).steps("test"), (Steps{6, 12, 15}));
+  EXPECT_EQ(Trained({"train.steps=8", "train.epochs=9", "train.batch_size=10", "train.eval_every=0", "train.eval_every_steps=3"}).steps("validation"), (Steps{3, 6, 8}));
+  EXPECT_EQ(Trained({"train.epochs=2", "train.batch_size=30", "train.eval_every=0"}).steps("test"), (Steps{2}));
+}
+
+TEST(Training, StopsEarlyWhenTheMetricNoLongerRises) {
+  const Trained run({"train.epochs=50", "train.batch_size=30", "train.patience=3", "optimizer.lr=0.0"});  // nothing is learned
+
+  EXPECT_EQ(run.steps("validation"), (Steps{1, 2, 3, 4}));  // the first is the best
+}
+
+TEST(Training, KeepsTheLastCheckpointsAndTheBest) {
+  const Trained run({"train.epochs=6", "train.batch_size=30", "train.keep_last=3", "train.checkpoint_every=1"});
+  std::vector<std::string> names;
+  for (const auto& file : runs::checkpoints(run.run)) names.push_back(file.filename().string());
+
+  EXPECT_THAT(names, ElementsAre("step-000000006.ckpt", "step-000000005.ckpt", "step-000000004.ckpt"));
+  EXPECT_TRUE(test::fs::exists(run.run / "checkpoints/best.ckpt"));
+}
+
+TEST(Training, EvaluatesTheAveragedWeightsAndTrainsTheOthers) {
+  const Trained plain({"train.epochs=4", "train.batch_size=10"}), averaged({"train.epochs=4", "train.batch_size=10", "train.ema=0.9"});
+
+  EXPECT_TRUE(averaged.weights().equal(plain.weights()));
+  EXPECT_NE(averaged.records("test").back()["loss"].get<double>(), plain.records("test").back()["loss"].get<double>());
+}
+
+TEST(Training, StopsSkipsOrWarnsWhenALossIsNotFinite) {
+  const auto diverging = [](const std::string& what) {  // the first step makes the weights infinite
+    return std::vector<std::string>{"train.epochs=3", "train.batch_size=30", "optimizer.lr=1e300", "optimizer.weight_decay=1e300", "train.on_divergence=" + what};
+  };
+  const Trained stopped(diverging("stop")), skipped(diverging("skip")), warned(diverging("warn"));
+
+  EXPECT_THAT(stopped.failure, HasSubstr("is not finite\n  remedy: lower the learning rate"));
+  EXPECT_EQ(skipped.failure, "");
+  EXPECT_EQ(skipped.records("train").back()["skipped_steps"].get<double>(), 2);
+  EXPECT_THAT(skipped.said, Not(HasSubstr("warning")));
+  EXPECT_THAT(warned.said, HasSubstr("nan or its gradient is not finite; the step was left out"));
+}
+
+TEST(Training, RecordsWhatTheSolvesCost) {
+  const Trained run({"train.epochs=2", "train.batch_size=10", "solver.max_evaluations=3"});
+  const auto record = run.records("train").front();
+
+  for (const char* key : {"epoch", "lr", "loss", "seconds_data", "seconds_forward", "seconds_backward", "samples_per_second", "skipped_steps", "forward_evaluations",
+                          "forward_residual_median", "forward_residual_p90", "forward_residual_max", "backward_evaluations", "backward_residual_max"})
+    EXPECT_TRUE(record.contains(key)) << key;
+  EXPECT_EQ(record["forward_evaluations"].get<double>(), 3);
+  EXPECT_EQ(record["forward_budget"].get<double>(), 30);  // every picture ran out of evaluations
+  EXPECT_EQ(record["forward_converged"].get<double>(), 0);
+  EXPECT_THAT(run.said, HasSubstr("forward   solves: 100 % budget"));
+  std::ifstream csv(run.run / "metrics.csv");
+  std::string header;
+  std::getline(csv, header);
+  EXPECT_THAT(header, HasSubstr("kind,step,epoch,lr,loss"));
+  for (const char* file : {"curves.gp", "curves.dat", "summary.json", "run.json", "experiment.toml"}) EXPECT_TRUE(test::fs::exists(run.run / file)) << file;
+}
+
+TEST(Training, LeavesAnOutcomeThatRunsAndCompareRead) {
+  const Trained run({"train.epochs=2", "train.batch_size=10"});
+  const auto outcome = runs::outcome(run.run);
+
+  EXPECT_EQ(outcome.state, "done");
+  EXPECT_EQ(outcome.step, 6);
+  EXPECT_THAT(outcome.headline, HasSubstr("test accuracy "));
+  EXPECT_EQ(outcome.numbers.front().first, "train accuracy");
+}
+
+TEST(Training, ShowsABarOnATerminalAndPlainLinesElsewhere) {
+  const std::vector<std::string> settings{"train.epochs=2", "train.batch_size=10"};
+
+  const std::string bar = Trained(settings, /*terminal=*/true).said;
+  EXPECT_THAT(bar, HasSubstr("\r\033[K["));
+  for (const char* word : {"loss", "evaluations", "residual", "samples/s", "ETA"}) EXPECT_THAT(bar, HasSubstr(word));
+  EXPECT_THAT(Trained(settings).said, Not(HasSubstr("\r")));
+}
+
+TEST(Console, ReckonsTheTimeLeftFromTheStepsThatItSaw) {  // a resumed run begins far from 0
+  std::ostringstream out;
+  training::Console console(out, /*terminal=*/true);
+  console.progress(900, 1000, "a");
+  EXPECT_THAT(out.str(), HasSubstr("90 % a  ETA -:--"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(150));
+  console.progress(990, 1000, "b");
+  EXPECT_THAT(out.str(), HasSubstr("99 % b  ETA 0:00"));
+}
+
+}  // namespace
