@@ -48,6 +48,8 @@ void add_weights_options(po::options_description& options) {
 
 std::string experiment_of(const Arguments& arguments) {
   const std::filesystem::path from = arguments.text("checkpoint");
+  std::error_code unknown;
+  if (!from.empty() && !std::filesystem::exists(from, unknown)) throw po::error("there is no checkpoint or run folder '" + from.string() + "'");
   return arguments.has("file") || !std::filesystem::is_directory(from) ? file_of(arguments) : (from / "experiment.toml").string();
 }
 

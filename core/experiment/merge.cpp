@@ -38,9 +38,11 @@ class Reader {
         diagnostics_.report({asked_from, "'" + name + "' includes itself", "", "", "remove it from the include list"});
         return {};
       }
+    std::error_code unknown;
+    const bool folder = fs::is_directory(path, unknown);  // reading one throws
     std::ifstream in(path);
-    const std::string text{std::istreambuf_iterator<char>(in), {}};
-    if (!in.is_open() || in.bad() || fs::is_directory(path)) {
+    const std::string text = folder ? "" : std::string{std::istreambuf_iterator<char>(in), {}};
+    if (folder || !in.is_open() || in.bad()) {
       Place where = asked_from.line ? asked_from : Place{name, 0, 0, 1};
       diagnostics_.report({where, asked_from.line ? "'" + name + "' cannot be read" : "cannot be read", "an experiment file", "", "check the path"});
       return {};

@@ -53,7 +53,7 @@ json of_section(const SectionSpec& spec, const PartTables& parts) {
     json own = properties;
     own["name"] = {{"enum", {name}}};
     for (const OptSpec& s : specs) own[s.name] = of_value(s);
-    table["oneOf"].push_back({{"properties", own}, {"additionalProperties", false}});
+    table["anyOf"].push_back({{"properties", own}, {"additionalProperties", false}});
   }
   return table;
 }
@@ -63,11 +63,13 @@ json of_section(const SectionSpec& spec, const PartTables& parts) {
 std::string json_schema(const Schema& schema, const PartTables& parts) {
   json root{{"$schema", "http://json-schema.org/draft-04/schema#"}, {"title", "zstar experiment"}, {"type", "object"}, {"additionalProperties", false}};
   root["properties"]["include"] = {{"type", {"array", "string"}}, {"description", "files read before this one; later wins"}};
+  json whole;
   for (const SectionSpec& spec : schema) {
     const json section = of_section(spec, parts);
     root["properties"][spec.name] = spec.array ? json{{"type", "array"}, {"items", section}} : section;
-    if (spec.required) root["required"].push_back(spec.name);
+    if (spec.required) whole["required"].push_back(spec.name);
   }
+  root["anyOf"] = json::array({whole, json{{"required", json::array({"include"})}}});  // what is missing may stand in a file that is included
   return root.dump(2);
 }
 

@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/experiment/experiment.hpp"
 #include "core/training/session.hpp"
@@ -100,6 +101,26 @@ TEST_F(Golden, TheResolvedExperimentIsRunnableAndTheSame) {
   const auto once = Experiment::read("experiments/quickstart.toml", {"solver.memory=7"}, training::schema(), tables).to_toml();
   EXPECT_EQ(Experiment::parse(once, "resolved", {}, training::schema(), tables).to_toml(), once);
   EXPECT_THAT(once, ::testing::HasSubstr("memory = 7"));
+}
+
+TEST_F(Golden, AFolderIsNoExperiment) { EXPECT_THAT(refusal("experiments"), ::testing::HasSubstr("experiments: error: cannot be read\n  expected: an experiment file")); }
+
+TEST_F(Golden, TheSchemaHasEveryPartWithEveryOption) {
+  const training::CatalogueTables tables(test::catalogue());
+  const auto schema = nlohmann::json::parse(experiment::json_schema(training::schema(), tables));
+  EXPECT_EQ(schema["$schema"], "http://json-schema.org/draft-04/schema#");
+  for (const auto& spec : training::schema()) {
+    if (!spec.kind) continue;
+    const auto& section = spec.array ? schema["properties"][spec.name]["items"] : schema["properties"][spec.name];
+    const auto names = tables.names(*spec.kind);
+    ASSERT_EQ(section["anyOf"].size(), names.size()) << spec.name;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const auto& part = section["anyOf"][i];
+      EXPECT_EQ(part["properties"]["name"]["enum"][0], names[i]);
+      EXPECT_EQ(part["additionalProperties"], false);
+      for (const OptSpec& o : tables.options(*spec.kind, names[i])) EXPECT_TRUE(part["properties"].contains(o.name)) << names[i] << ' ' << o.name;
+    }
+  }
 }
 
 TEST_F(Golden, AnyTextIsReadOrRefusedAndNeverCrashes) {
