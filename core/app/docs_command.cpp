@@ -6,6 +6,7 @@
 #include "core/app/help.hpp"
 #include "core/experiment/spec_text.hpp"
 #include "core/runs/folder.hpp"
+#include "core/solve/solve.hpp"
 #include "core/training/session.hpp"
 
 namespace zstar::app {
@@ -62,6 +63,16 @@ std::string sections_page() {
   return text.str();
 }
 
+std::string reasons_page() {
+  std::string text = "# Why a solve ends\n\nEach sample ends for one of these reasons; made from their table by `zstar docs`.\n\n"
+                     "| reason | formula | that is | what to do |\n|---|---|---|---|\n";
+  for (int r = 0; r < reason_count; ++r) {
+    const auto& reason = solve::text_of(static_cast<Reason>(r));
+    text += std::string("| ") + reason.name + " | " + cell(reason.formula) + " | " + cell(reason.sentence) + " | " + cell(reason.remedy) + " |\n";
+  }
+  return text;
+}
+
 int run(const Arguments& arguments) {
   if (arguments.has("man")) {
     std::cout << manual();
@@ -71,7 +82,7 @@ int run(const Arguments& arguments) {
   const fs::path folder = arguments.text("folder");
   fs::create_directories(folder);
   plugins::Catalogue catalogue(discovery(arguments));
-  std::vector<std::pair<std::string, std::string>> pages{{"program.md", manual_markdown()}, {"sections.md", sections_page()}};
+  std::vector<std::pair<std::string, std::string>> pages{{"program.md", manual_markdown()}, {"sections.md", sections_page()}, {"reasons.md", reasons_page()}};
   for (const Kind kind : {Kind::solver, Kind::gradient, Kind::norm, Kind::regularizer, Kind::model, Kind::dataset})
     pages.emplace_back(std::string(plugins::to_string(kind)) + ".md", kind_page(catalogue, kind));
   for (const auto& [name, text] : pages) runs::write_whole(folder / name, text);
@@ -86,8 +97,8 @@ Command docs_command() {
   options.add_options()("folder", value_of("FOLDER"), "where the pages go")("man", "print the man page instead");
   add_plugin_options(options);
   return {"docs", "docs FOLDER | --man", "pages of every option of every part, and of this program",
-          "Writes one page for each kind of part, one for the sections of an experiment file, one for the program, from the same\n"
-          "tables that check experiments. Plugins that are not part of zstar are in them, too.",
+          "Writes one page for each kind of part, one for the sections of an experiment file, one for the reasons for which solves\n"
+          "end, one for the program, from the same tables that check experiments. Plugins that are not part of zstar are in them, too.",
           {"folder"}, std::move(options), run,
           {{"docs build/docs", "the pages of this installation"}, {"docs --man > zstar.1", "the man page"}}};
 }

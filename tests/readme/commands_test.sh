@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Runs what README.md and docs/*.md tell a reader to type. Training is cut to three steps, and the test command only lists the
+# tests; all else runs as it stands.   commands_test.sh SOURCE BUILD
+set -euo pipefail
+source=$1 build=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/bin" "$work/tree/build" "$work/home"
+ln -s "$source"/{experiments,docs,sdk,plugins} "$work/tree"
+ln -s "$build" "$work/tree/build/release"
+
+# The build that is tested, in the place of the one that zs would make.
+cat >"$work/tree/zs" <<TEXT
+#!/bin/bash
+case \$1 in
+  test) ctest --test-dir "$build" -N ;;
+  plugin) cmake -S "\$2" -B "\$2/build" -G Ninja -Dzstar_DIR="$build" -DBUILD_TESTING=OFF && ninja -C "\$2/build" ;;
+  *) zstar "\$@" ;;
+esac
+TEXT
+cat >"$work/bin/zstar" <<TEXT
+#!/bin/bash
+[ "\$1" != run ] || set -- "\$@" --smoke
+exec "$build/bin/zstar" "\$@"
+TEXT
+chmod +x "$work/tree/zs" "$work/bin/zstar"
+cd "$work/tree"
+export HOME=$work/home XDG_DATA_HOME=$work/home/data PATH=$work/bin:$PATH
+unset ZSTAR_PLUGIN_PATH
+
+commands=0 failures=0
+for page in "$source/README.md" "$source"/docs/*.md; do
+  while IFS= read -r line; do
+    commands=$((commands + 1))
+    if ! bash -euc "$line" >"$work/log" 2>&1; then
+      printf '%s: %s\n' "$page" "$line"
+      tail -n 20 "$work/log"
+      failures=$((failures + 1))
+    fi
+  done < <(awk '/^```/ { inside = ($0 == "```sh"); next } inside && NF' "$page")
+done
+echo "$commands commands, $failures failures"
+[ "$failures" = 0 ] && [ "$commands" -ge 20 ]
+
+# What is generated names everything that there is, and links lead somewhere.
+"$build/bin/zstar" docs "$work/pages" >/dev/null
+"$build/bin/zstar" plugins list --plugins "$build/plugins" | while read -r kind name _; do
+  grep -q "^## $name\$" "$work/pages/$kind.md" || { echo "$name is not on the page of its kind, $kind"; exit 1; }
+done
+for reason in $(sed -n 's/^| \([a-z]*\) | .* |$/\1/p' "$work/pages/reasons.md" | grep -v '^reason$'); do
+  grep -q "^| $reason |" "$source/docs/stopping.md" || { echo "docs/stopping.md does not explain '$reason'"; exit 1; }
+done
+for page in "$source"/{README,CONTRIBUTING}.md "$source"/docs/*.md; do
+  grep -oE '\]\([^)#]+' "$page" | sed 's/](//' | grep -v '^http' | while read -r link; do
+    [ -e "$(dirname "$page")/$link" ] || { echo "$page: '$link' does not exist"; exit 1; }
+  done
+done
