@@ -68,6 +68,16 @@ TEST(House, EachLibraryIsKnownToOneRoom) {
   }
 }
 
+TEST(House, ChangesAreParagraphsUnderOneOfFourWords) {
+  const std::regex begins("^(broken|added|changed|fixed): .*");
+  for (const auto& entry : fs::directory_iterator(fs::path(ZSTAR_SOURCE_DIR) / "changes")) {
+    std::ifstream in(entry.path());
+    std::string line;
+    EXPECT_TRUE(std::getline(in, line) && std::regex_match(line, begins)) << entry.path();
+    while (std::getline(in, line)) EXPECT_FALSE(line.empty() || line[0] == '#' || line[0] == '-') << entry.path() << ": " << line;
+  }
+}
+
 TEST(House, NoFileIsLongerThanFourHundredLines) {
   for (const fs::path& file : sources()) {
     std::ifstream in(file);
