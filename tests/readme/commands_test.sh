@@ -40,7 +40,8 @@ for page in "$source/README.md" "$source"/docs/*.md; do
   done < <(awk '/^```/ { inside = ($0 == "```sh"); next } inside && NF' "$page")
 done
 echo "$commands commands, $failures failures"
-[ "$failures" = 0 ] && [ "$commands" -ge 20 ]
+[ "$failures" = 0 ] || exit 1
+[ "$commands" -ge 20 ] || exit 1
 
 # What is generated names everything that there is, and links lead somewhere.
 "$build/bin/zstar" docs "$work/pages" >/dev/null
@@ -51,7 +52,8 @@ for reason in $(sed -n 's/^| \([a-z]*\) | .* |$/\1/p' "$work/pages/reasons.md" |
   grep -q "^| $reason |" "$source/docs/stopping.md" || { echo "docs/stopping.md does not explain '$reason'"; exit 1; }
 done
 for page in "$source"/{README,CONTRIBUTING}.md "$source"/docs/*.md; do
-  grep -oE '\]\([^)#]+' "$page" | sed 's/](//' | grep -v '^http' | while read -r link; do
+  links=$(grep -oE '\]\([^)#]+' "$page" | sed 's/](//' | grep -v '^http' || true)
+  for link in $links; do
     [ -e "$(dirname "$page")/$link" ] || { echo "$page: '$link' does not exist"; exit 1; }
   done
 done

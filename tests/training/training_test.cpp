@@ -115,7 +115,7 @@ TEST(Training, LeavesAnOutcomeThatRunsAndCompareRead) {
   EXPECT_EQ(outcome.state, "done");
   EXPECT_EQ(outcome.step, 6);
   EXPECT_THAT(outcome.headline, HasSubstr("test accuracy "));
-  EXPECT_EQ(outcome.numbers.front().first, "train accuracy");
+  EXPECT_EQ(outcome.numbers.front().first, "validation accuracy");
 }
 
 TEST(Training, ShowsABarOnATerminalAndPlainLinesElsewhere) {
