@@ -1,6 +1,7 @@
 #pragma once
-/// \file Layers of MDEQ: batch norm, group norm, convolutions in rows; and the names of published checkpoints.
+/// \file Layers of MDEQ: group norm, convolutions in rows; and the names of published checkpoints.
 
+#include <zstar/nn/batch_norm.hpp>
 #include <zstar/sdk.hpp>
 
 namespace zstar_mdeq {
@@ -8,6 +9,7 @@ namespace {
 
 using torch::Tensor;
 using torch::nn::Module;
+using zstar::nn::BatchNorm;
 using zstar::nn::Conv2d;
 using zstar::nn::ConvOptions;
 
@@ -21,27 +23,6 @@ std::shared_ptr<T> place(Module& owner, const std::string& path, std::shared_ptr
     if (known.key() == head) return place(*known.value(), path.substr(dot + 1), std::move(child));
   return place(*owner.register_module(head, std::make_shared<Module>()), path.substr(dot + 1), std::move(child));
 }
-
-/// Normalises channels over batch and positions; momentum 0.1, ε 1e-5.
-/// \par Source  Ioffe & Szegedy, ICML 2015
-class BatchNorm final : public Module {
- public:
-  explicit BatchNorm(std::int64_t channels, bool affine = true) {
-    if (affine) weight_ = register_parameter("weight", torch::ones({channels}));
-    if (affine) bias_ = register_parameter("bias", torch::zeros({channels}));
-    mean_ = register_buffer("running_mean", torch::zeros({channels}));
-    variance_ = register_buffer("running_var", torch::ones({channels}));
-    seen_ = register_buffer("num_batches_tracked", torch::zeros({}, torch::kInt64));
-  }
-
-  Tensor forward(const Tensor& x) {
-    if (is_training()) seen_.add_(1);
-    return torch::batch_norm(x, weight_, bias_, mean_, variance_, is_training(), /*momentum=*/0.1, /*eps=*/1e-5, /*cudnn_enabled=*/true);
-  }
-
- private:
-  Tensor weight_, bias_, mean_, variance_, seen_;
-};
 
 /// Normalises groups of channels of each sample, with learned scale and shift; ε 1e-5. Its frozen tensor is both, [2, C].
 /// \par Source  Wu & He, ECCV 2018

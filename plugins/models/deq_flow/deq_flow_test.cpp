@@ -1,0 +1,156 @@
+#include <gtest/gtest.h>
+
+#include "plugins/models/deq_flow/correlation.hpp"
+#include "plugins/models/deq_flow/pictures.hpp"
+#include "plugins/models/deq_flow/upsample.hpp"
+#include "tests/support/model_host.hpp"
+#include "zstar/testing/matchers.hpp"
+
+namespace {
+
+using namespace zstar;
+using namespace zstar_flow;
+using zstar::testing::near;
+
+const auto f64 = torch::TensorOptions(torch::kFloat64);
+
+/// The definition, sample by sample: bilinear with zeros outside, the first index of the window moving x.
+double sample(const Tensor& level, double x, double y) {
+  double sum = 0;
+  for (const double cy : {std::floor(y), std::floor(y) + 1})
+    for (const double cx : {std::floor(x), std::floor(x) + 1}) {
+      const bool inside = cx >= 0 && cy >= 0 && cx < static_cast<double>(level.size(1)) && cy < static_cast<double>(level.size(0));
+      if (inside) sum += (1 - std::abs(x - cx)) * (1 - std::abs(y - cy)) * level[static_cast<std::int64_t>(cy)][static_cast<std::int64_t>(cx)].item<double>();
+    }
+  return sum;
+}
+
+TEST(DeqFlow, LookupSamplesTheWindowOfEveryLevel) {
+  torch::manual_seed(1);
+  const auto volume = correlation_volume(torch::randn({1, 3, 4, 5}, f64), torch::randn({1, 3, 4, 5}, f64), 2);
+  const Tensor at = torch::rand({1, 2, 4, 5}, f64) * 9 - 2;
+
+  const Tensor found = lookup(volume, at, 1);
+
+  for (std::int64_t p = 0; p < 20; ++p)
+    for (std::int64_t l = 0; l < 2; ++l)
+      for (std::int64_t a = 0; a < 3; ++a)
+        for (std::int64_t b = 0; b < 3; ++b) {
+          const double x = at[0][0].flatten()[p].item<double>() / static_cast<double>(1 << l) + static_cast<double>(a - 1);
+          const double y = at[0][1].flatten()[p].item<double>() / static_cast<double>(1 << l) + static_cast<double>(b - 1);
+          EXPECT_NEAR(found[0][l * 9 + a * 3 + b].flatten()[p].item<double>(), sample(volume[static_cast<std::size_t>(l)][0][p], x, y), 1e-12);  // rounding
+        }
+}
+
+TEST(DeqFlow, LookupOnDemandEqualsTheVolumeWithItsGradients) {
+  torch::manual_seed(2);
+  const auto leaf = [](at::IntArrayRef sizes) { return torch::randn(sizes, f64).requires_grad_(); };
+  const Tensor f1 = leaf({2, 4, 6, 8}), f2 = leaf({2, 4, 6, 8}), at = (torch::rand({2, 2, 6, 8}, f64) * 12 - 3).requires_grad_();
+
+  const Tensor whole = lookup(correlation_volume(f1, f2, 3), at, 2), lean = lookup_on_demand(f1, pyramid(f2, 3), at, 2), v = torch::randn_like(whole);
+
+  EXPECT_THAT(lean, near(whole, 1e-12));  // rounding of sums of four products
+  const auto want = torch::autograd::grad({whole}, {f1, f2, at}, {v}), got = torch::autograd::grad({lean}, {f1, f2, at}, {v});
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_THAT(got[i], near(want[i], 1e-11));
+}
+
+TEST(DeqFlow, LookupFarOutsideAndAtNanIsNotACrash) {
+  const auto volume = correlation_volume(torch::randn({1, 2, 4, 4}, f64), torch::randn({1, 2, 4, 4}, f64), 2);
+
+  EXPECT_TRUE(lookup(volume, torch::full({1, 2, 4, 4}, 1e30, f64), 2).eq(0).all().item<bool>());
+  EXPECT_EQ(lookup(volume, torch::full({1, 2, 4, 4}, NAN, f64), 2).size(1), 50);
+}
+
+TEST(DeqFlow, ALevelWithoutPixelsIsRefused) {
+  EXPECT_THROW(pyramid(torch::zeros({1, 1, 4, 8}), 4), std::invalid_argument);
+  EXPECT_EQ(pyramid(torch::zeros({1, 1, 4, 8}), 3).back().size(2), 1);  // one pixel is a level
+}
+
+TEST(DeqFlow, ConvexUpsamplingOfAConstantFlowIsEightTimesIt) {
+  const Tensor flow = torch::ones({1, 2, 3, 4}, f64), up = upsample_convex(flow, torch::randn({1, 576, 3, 4}, f64), /*replicate=*/true);
+
+  EXPECT_THAT(up, near(torch::full({1, 2, 24, 32}, 8.0, f64), 1e-12));  // weights sum to one
+}
+
+TEST(DeqFlow, PaddingIsUndone) {
+  for (const bool bottom : {false, true}) {
+    const Padding padding(13, 18, bottom);
+    const Tensor x = torch::randn({1, 3, 13, 18}), padded = padding.pad(x);
+    EXPECT_EQ(padded.size(2), 16);
+    EXPECT_EQ(padded.size(3), 24);
+    EXPECT_TRUE(padding.unpad(padded).equal(x));
+  }
+}
+
+TEST(DeqFlow, ForwardInterpolationMovesAConstantFlowOntoItself) {
+  const Tensor flow = torch::stack({torch::full({6, 7}, 1.5), torch::full({6, 7}, -0.5)});
+
+  EXPECT_TRUE(interpolate_forward(flow).equal(flow));
+  EXPECT_TRUE(interpolate_forward(flow + 100).eq(0).all().item<bool>());  // everything has left
+}
+
+TEST(DeqFlow, OppositeFlowsHaveOppositeHues) {
+  const Tensor flow = torch::tensor({{{5.0, -5.0}}, {{0.0, 0.0}}});
+  const Tensor colours = colours_of(flow);
+
+  EXPECT_EQ(colours[0][0][0].item<int>(), 255);  // to the right: red
+  EXPECT_EQ(colours[0][1][2].item<int>(), 255);  // to the left: blue
+}
+
+struct Small {
+  std::shared_ptr<gradient::Layer> layer = std::make_shared<gradient::Layer>(
+      gradient::LayerParts{test::choice("fixed_point", {.max_evaluations = 4}), test::choice("fixed_point", {.max_evaluations = 4}),
+                           std::shared_ptr<GradientMethod>(test::make<GradientMethod>(Kind::gradient, "phantom", {{"steps", std::vector<std::int64_t>{2}}})), nullptr, {}});
+  test::ModelHost host{layer, nullptr, {}};
+  std::shared_ptr<Model> model;
+
+  explicit Small(Settings more = {}) {
+    Settings s{{"encoder", std::vector<std::int64_t>{4, 4, 6}}, {"feature", std::int64_t{8}}, {"hidden", std::int64_t{6}}, {"c1", std::int64_t{6}}, {"c2", std::int64_t{5}},
+               {"f1", std::int64_t{4}}, {"f2", std::int64_t{3}}, {"cat", std::int64_t{6}}, {"flow_head", std::int64_t{5}}, {"mask", std::int64_t{4}},
+               {"correlation_levels", std::int64_t{2}}, {"correlation_radius", std::int64_t{2}}};
+    s.insert(s.end(), more.begin(), more.end());
+    torch::manual_seed(3);
+    model = test::catalogue().create<Model>(Kind::model, "deq_flow", s, host);
+    model->to(torch::kFloat64);
+  }
+  Batch batch() const {
+    torch::manual_seed(4);
+    const Tensor image = torch::rand({2, 3, 32, 40}, f64) * 255;
+    return {{{"image1", image}, {"image2", image.roll({1, 2}, {2, 3})}, {"flow", torch::ones({2, 2, 32, 40}, f64)}, {"valid", torch::ones({2, 32, 40}, f64)}}, {}};
+  }
+};
+
+TEST(DeqFlow, CorrelationOnDemandGivesTheSameLossAndGradient) {
+  for (const bool gma : {false, true}) {
+    Small whole({{"gma", gma}}), lean({{"gma", gma}, {"correlation", std::string("on_demand")}});
+    const Batch batch = whole.batch();
+    const Tensor a = whole.model->loss(whole.model->forward(batch).back(), batch), b = lean.model->loss(lean.model->forward(batch).back(), batch);
+    a.backward();
+    b.backward();
+    EXPECT_NEAR(a.item<double>(), b.item<double>(), 1e-10);
+    const auto p = whole.model->parameters(), q = lean.model->parameters();
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      if (!p[i].grad().defined()) continue;
+      EXPECT_THAT(q[i].grad(), near(p[i].grad(), 1e-9));
+    }
+  }
+}
+
+TEST(DeqFlow, WarmStartFollowsASequenceAndForgetsAtAnother) {
+  Small cold, warm({{"warm_start", std::string("flow")}});
+  const torch::NoGradGuard no_grad;
+  cold.model->eval(), warm.model->eval();
+  Batch batch = cold.batch();
+  const auto frame = [&](std::int64_t sequence, std::int64_t number) {
+    Batch b = batch;
+    b.tensors.push_back({"sequence", torch::full({2}, sequence, torch::kInt64)});
+    b.tensors.push_back({"frame", torch::full({2}, number, torch::kInt64)});
+    return b;
+  };
+  const Tensor first = warm.model->forward(frame(0, 0)).back();
+  EXPECT_TRUE(first.equal(cold.model->forward(frame(0, 0)).back()));
+  EXPECT_FALSE(warm.model->forward(frame(0, 1)).back().equal(first));  // started elsewhere, four evaluations do not reach the end
+  EXPECT_TRUE(warm.model->forward(frame(1, 2)).back().equal(first));
+}
+
+}  // namespace

@@ -1,0 +1,43 @@
+#pragma once
+/// \file Loss and error measures of optical flow.
+
+#include <zstar/sdk.hpp>
+
+namespace zstar_flow {
+namespace {
+
+using torch::Tensor;
+
+/// Pixels whose ground truth counts: valid, and shorter than `longest`. \param valid  [B, H, W] → [B, H, W], 0 or 1
+inline Tensor counted(const Tensor& truth, const Tensor& valid, double longest = 400) {
+  return ((valid >= 0.5) & (truth.norm(2, {1}) < longest)).to(truth.scalar_type());
+}
+
+/// mean |pred − truth| · counted, over all entries: those that do not count stand in the denominator, as published.
+inline Tensor flow_loss(const Tensor& prediction, const Tensor& truth, const Tensor& valid) {
+  return ((prediction - truth).abs() * counted(truth, valid).unsqueeze(1)).mean();
+}
+
+/// ‖pred − truth‖ of every pixel, [B, H, W]
+inline Tensor end_point_error(const Tensor& prediction, const Tensor& truth) { return (prediction - truth).norm(2, {1}); }
+
+/// KITTI's outliers: more than 3 pixels and more than 5 % of the length.
+inline Tensor outliers(const Tensor& error, const Tensor& truth) { return (error > 3) & (error / truth.norm(2, {1}) > 0.05); }
+
+/// Sums over a batch for the protocols of summarise().
+inline zstar::Sums flow_sums(const Tensor& prediction, const Tensor& truth, const Tensor& valid, bool all_pixels) {
+  const Tensor error = end_point_error(prediction, truth), inside = all_pixels ? torch::ones_like(valid, torch::kBool) : valid >= 0.5;
+  const auto sum = [&](const Tensor& t) { return (t & inside).sum().item<double>(); };
+  const Tensor per_image = torch::where(inside, error, torch::zeros_like(error)).flatten(1).sum(1), count = inside.flatten(1).sum(1);
+  return {{"error", per_image.sum().item<double>()},
+          {"pixels", count.sum().item<double>()},
+          {"image_means", (per_image / count.clamp_min(1)).sum().item<double>()},
+          {"images", static_cast<double>(error.size(0))},
+          {"within_1", sum(error < 1)},
+          {"within_3", sum(error < 3)},
+          {"within_5", sum(error < 5)},
+          {"outliers", sum(outliers(error, truth))}};
+}
+
+}  // namespace
+}  // namespace zstar_flow
