@@ -38,7 +38,7 @@ std::map<std::string, Tensor> read_safetensors(const fs::path& file) {
 
 }  // namespace
 
-Case::Case(const fs::path& folder) {
+Case::Case(const fs::path& where) : folder(where) {
   const auto json = nlohmann::json::parse(read(folder / "case.json"));
   name = json.at("case"), kind = json.at("kind");
   settings = json.at("settings");

@@ -17,6 +17,7 @@ class Case {
   /// Reads case.json and tensors.safetensors. \throws std::runtime_error  for damaged files
   explicit Case(const std::filesystem::path& folder);
 
+  std::filesystem::path folder;
   std::string name, kind, family;
   nlohmann::json settings, function;
 
@@ -93,5 +94,6 @@ void run_regularizer(Case& c);
 void run_dropout(Case& c);
 void run_correction(Case& c);
 void run_spectral_radius(Case& c);
+void run_files(Case& c);
 
 }  // namespace zstar::reference

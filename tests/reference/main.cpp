@@ -16,7 +16,7 @@ void run(Case& c) {
       {"backward", zstar::reference::run_layer},          {"norm", zstar::reference::run_norm},
       {"regularizer", zstar::reference::run_regularizer}, {"dropout", zstar::reference::run_dropout},
       {"correction", zstar::reference::run_correction}, {"model", zstar::reference::run_model},
-      {"spectral_radius", zstar::reference::run_spectral_radius}};
+      {"spectral_radius", zstar::reference::run_spectral_radius}, {"files", zstar::reference::run_files}};
   const bool zoo = c.kind == "model" && c.settings.contains("family"), named = c.settings.contains("runner");
   const auto kind = kinds.find(c.kind);
   if (!named && kind == kinds.end()) return c.fail("no case of kind '" + c.kind + "' can be run yet");

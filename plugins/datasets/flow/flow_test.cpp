@@ -1,0 +1,153 @@
+#include <gtest/gtest.h>
+
+#include "plugins/datasets/flow/augment.hpp"
+#include "plugins/datasets/flow/files.hpp"
+#include "tests/support/parts.hpp"
+#include "zstar/abi/dataset.hpp"
+#include "zstar/testing/matchers.hpp"
+
+namespace {
+
+using namespace zstar;
+using namespace zstar_flow_files;
+namespace fs = std::filesystem;
+using zstar::testing::near;
+
+Bytes bytes_of(const std::string& text) { return {text.begin(), text.end()}; }
+
+TEST(FlowFiles, FloGoesRoundBitForBit) {
+  const Tensor flow = torch::randn({3, 5, 2});
+  EXPECT_TRUE(read_flo(bytes_of(flo_bytes(flow))).equal(flow));
+}
+
+TEST(FlowFiles, DamagedFloSaysWhatIsWrong) {
+  const std::string good = flo_bytes(torch::zeros({2, 2, 2}));
+  for (const std::size_t n : {0, 3, 11, 12, 43}) EXPECT_THROW(read_flo(bytes_of(good.substr(0, n))), FormatError) << n;
+  std::string huge = good;
+  huge[7] = 0x7f;
+  EXPECT_THROW(read_flo(bytes_of(huge)), FormatError);
+  EXPECT_THROW(read_flo(bytes_of("hello, this is no flow")), FormatError);
+}
+
+TEST(FlowFiles, PfmIsReadFromTheBottomInBothByteOrders) {
+  for (const bool little : {true, false}) {
+    std::string file = std::string("Pf\n1 2\n") + (little ? "-1.0\n" : "1.0\n");
+    for (const float value : {1.5f, -2.0f}) {  // the bottom row first
+      std::uint32_t word = std::bit_cast<std::uint32_t>(value);
+      if (!little) word = __builtin_bswap32(word);
+      file.append(reinterpret_cast<const char*>(&word), 4);
+    }
+    EXPECT_TRUE(read_pfm(bytes_of(file)).flatten().equal(torch::tensor({-2.0f, 1.5f})));
+    EXPECT_THROW(read_pfm(bytes_of(file.substr(0, file.size() - 1))), FormatError);
+  }
+  EXPECT_THROW(read_pfm(bytes_of("Pf\n1 2\n0\n")), FormatError);
+  EXPECT_THROW(read_pfm(bytes_of("Pf\n1")), FormatError);
+}
+
+TEST(FlowFiles, KittiFlowGoesRoundToTheNearestSixtyFourth) {
+  const fs::path file = fs::temp_directory_path() / ("zstar-kitti-" + std::to_string(::getpid()) + ".png");
+  const Tensor flow = (torch::randn({2, 4, 6}) * 640).round() / 64, valid = (torch::rand({4, 6}) > 0.3).to(torch::kFloat32);
+  write_kitti_flow(file.string(), flow, valid);
+  const Bytes bytes = zstar::formats::read_file(file);
+  const FlowField field = read_kitti_flow(bytes);
+  EXPECT_TRUE(field.flow.equal(flow));
+  EXPECT_TRUE(field.valid.equal(valid));
+  for (std::size_t n = 0; n < bytes.size(); n += 7) EXPECT_THROW(read_kitti_flow({bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n)}), FormatError) << n;
+  fs::remove(file);
+}
+
+TEST(FlowAugmentation, TurningTheHueByACircleIsNothing) {
+  const Tensor image = torch::rand({3, 5, 7});
+  EXPECT_THAT(turn_hue(image, 1.0), near(image, 1e-5));  // single precision
+  const Tensor red = torch::tensor({1.0f, 0.0f, 0.0f}).view({3, 1, 1});
+  EXPECT_THAT(turn_hue(red, 1.0 / 3).flatten(), near(torch::tensor({0.0f, 1.0f, 0.0f}), 1e-5));
+}
+
+/// The first channel is the column of the source: its slope says how many pixels of the source one pixel now is, and flow times slope
+/// is the flow of the source, mirrored or not.
+TEST(FlowAugmentation, FlowStaysTrueUnderScaleFlipsAndCrops) {
+  const Tensor ramp = torch::arange(120).to(torch::kFloat32), x = ramp.view({1, 120}).expand({100, 120}), y = ramp.slice(0, 0, 100).view({100, 1}).expand({100, 120});
+  const Tensor one = torch::stack({x, y, (x + y) / 2}), flow = torch::stack({torch::full({100, 120}, 4.0f), torch::full({100, 120}, -3.0f)});
+
+  Augmentation o{.crop = {40, 48}, .min_scale = -0.2, .max_scale = 0.4, .jitter = 0, .hue = 0};
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Augmentor augmentor(o, seed);
+    const Pair p = augmentor({one, one, flow, torch::ones({100, 120})});
+    EXPECT_EQ(p.image1.sizes(), (std::vector<std::int64_t>{3, 40, 48}));
+    const Tensor slope = (p.image1[0].slice(1, 2, 46) - p.image1[0].slice(1, 1, 45)).mean();
+    EXPECT_NEAR(p.flow[0].mean().item<float>() * slope.item<float>(), 4.0f, 0.5f) << seed;  // colours are rounded to whole steps
+  }
+}
+
+TEST(FlowAugmentation, TheSeedDecides) {
+  const Pair p{torch::rand({3, 64, 64}) * 255, torch::rand({3, 64, 64}) * 255, torch::rand({2, 64, 64}), torch::ones({64, 64})};
+  const Augmentation o{.crop = {32, 32}};
+  EXPECT_TRUE(Augmentor(o, 5)(p).image2.equal(Augmentor(o, 5)(p).image2));
+  EXPECT_FALSE(Augmentor(o, 5)(p).image2.equal(Augmentor(o, 6)(p).image2));
+}
+
+std::unique_ptr<Dataset> synthetic(Settings more) { return test::make<Dataset>(Kind::dataset, "synthetic_flow", std::move(more)); }
+
+TEST(SyntheticFlow, TheSecondFrameIsTheFirstMovedByTheFlow) {
+  const auto data = synthetic({{"shapes", std::int64_t{0}}, {"shift", 0.0}, {"turn", 0.05}, {"height", std::int64_t{48}}, {"width", std::int64_t{48}}});
+  const Batch batch = data->load(Split::test, {0, 1}, 0);
+  const Tensor flow = batch.at("flow"), base = torch::stack(torch::meshgrid({torch::arange(48), torch::arange(48)}, "ij")).flip({0}).to(torch::kFloat32);
+  const Tensor at = (base + flow).permute({0, 2, 3, 1}) / 23.5 - 1;
+  const Tensor moved = torch::grid_sampler(batch.at("image2"), at, /*bilinear*/ 0, /*zeros*/ 0, /*align_corners=*/true);
+  const Tensor inside = (at.abs() <= 1).all(3).unsqueeze(1), error = (moved - batch.at("image1")).abs().masked_select(inside.expand_as(moved));
+  EXPECT_GT(flow.abs().max().item<float>(), 0.2f);
+  EXPECT_LT(error.mean().item<float>(), 6.0f);  // of 255: bilinear sampling of a texture that is itself bilinear, twice
+  EXPECT_LT(error.mean().item<float>(), 0.5f * (batch.at("image2") - batch.at("image1")).abs().mean().item<float>());
+}
+
+TEST(SyntheticFlow, ItemsDependOnTheirIndexAlone) {
+  const auto data = synthetic({{"frames", std::int64_t{4}}, {"train", std::int64_t{3}}});
+  EXPECT_EQ(data->size(Split::train), 9);
+  const Batch all = data->load(Split::train, {3, 4}, 7), again = data->load(Split::train, {4}, 99);
+  EXPECT_TRUE(all.at("image1")[1].equal(again.at("image1")[0]));
+  EXPECT_TRUE(all.at("image2")[0].equal(all.at("image1")[1]));  // frame 1 of video 1 in both
+  EXPECT_TRUE(all.at("sequence").eq(1).all().item<bool>());
+}
+
+/// The official samples where they are at hand: a folder with FlyingChairs_examples, Sintel and KITTI-2015 in it.
+TEST(OfficialFlow, AFolderWithoutPairsIsRefusedWithItsName) {
+  for (const char* name : {"flying_chairs", "flying_things", "sintel", "kitti_flow", "hd1k"}) {
+    try {
+      test::make<Dataset>(Kind::dataset, name, {{"path", std::string("no/such/folder")}});
+      ADD_FAILURE() << name;
+    } catch (const std::exception& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr("no/such/folder")) << name;
+    }
+  }
+}
+
+TEST(OfficialFlow, ChairsInTheirLayoutAreReadAndCropped) {
+  const fs::path folder = fs::temp_directory_path() / ("zstar-chairs-" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  const auto write = [&](const std::string& name, const std::string& bytes) { std::ofstream(folder / name, std::ios::binary) << bytes; };
+  for (int i = 1; i <= 2; ++i) {
+    const std::string stem = "0000" + std::to_string(i);
+    write(stem + "_img1.ppm", "P6\n64 56\n255\n" + std::string(64 * 56 * 3, static_cast<char>(40 * i)));
+    write(stem + "_img2.ppm", "P6\n64 56\n255\n" + std::string(64 * 56 * 3, static_cast<char>(40 * i)));
+    write(stem + "_flow.flo", flo_bytes(torch::full({56, 64, 2}, static_cast<float>(i))));
+  }
+  write("split.txt", "1\n2\n");
+  const auto data = test::make<Dataset>(Kind::dataset, "flying_chairs",
+                                        {{"path", folder.string()}, {"split_file", (folder / "split.txt").string()}, {"crop", std::vector<std::int64_t>{32, 40}}});
+  EXPECT_EQ(data->size(Split::train), 1);
+  EXPECT_EQ(data->size(Split::validation), 1);
+  EXPECT_EQ(data->load(Split::train, {0}, 3).at("flow").sizes(), (std::vector<std::int64_t>{1, 2, 32, 40}));
+  const Batch whole = data->load(Split::validation, {0}, 3);
+  EXPECT_EQ(whole.at("image1").sizes(), (std::vector<std::int64_t>{1, 3, 56, 64}));
+  EXPECT_TRUE(whole.at("flow").eq(2).all().item<bool>());
+  write("00002_flow.flo", "cut");
+  try {
+    data->load(Split::validation, {0}, 3);
+    ADD_FAILURE() << "a damaged flow was read";
+  } catch (const std::exception& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("00002_flow.flo"));
+  }
+  fs::remove_all(folder);
+}
+
+}  // namespace

@@ -1,0 +1,54 @@
+#pragma once
+/// \file What data sets of flow pairs share: order, batches, collation.
+
+#include <numeric>
+
+#include "augment.hpp"
+
+namespace zstar_flow_files {
+namespace {
+
+using zstar::Split;
+
+/// Batch tensors: image1, image2 [B, 3, H, W] of 0 … 255, flow [B, 2, H, W], valid [B, H, W]; sequence, frame [B] where pairs are parts of videos.
+class Pairs : public zstar::Dataset {
+ public:
+  std::vector<std::vector<std::int64_t>> batches(Split split, std::int64_t batch_size, std::uint64_t shuffle_seed) const override {
+    std::vector<std::int64_t> order(static_cast<std::size_t>(size(split)));
+    std::iota(order.begin(), order.end(), 0);
+    if (split == Split::train) {
+      Chance chance(shuffle_seed);
+      for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[static_cast<std::size_t>(chance.whole(0, static_cast<std::int64_t>(i)))]);
+    }
+    std::vector<std::vector<std::int64_t>> out;
+    for (std::size_t i = 0; i < order.size(); i += static_cast<std::size_t>(batch_size))
+      out.emplace_back(order.begin() + static_cast<std::ptrdiff_t>(i), order.begin() + static_cast<std::ptrdiff_t>(std::min(order.size(), i + static_cast<std::size_t>(batch_size))));
+    return out;
+  }
+
+  zstar::Batch load(Split split, const std::vector<std::int64_t>& indices, std::uint64_t seed) const override {
+    std::vector<Tensor> parts[4];
+    std::vector<std::int64_t> sequences, frames;
+    for (const std::int64_t i : indices) {
+      const Pair p = pair(split, i, seed + static_cast<std::uint64_t>(i) * 0x9E3779B97F4A7C15ULL);
+      parts[0].push_back(p.image1), parts[1].push_back(p.image2), parts[2].push_back(p.flow), parts[3].push_back(p.valid);
+      const auto [sequence, frame] = place(split, i);
+      sequences.push_back(sequence), frames.push_back(frame);
+    }
+    for (const Tensor& image : parts[0])
+      if (image.sizes() != parts[0][0].sizes())
+        throw std::runtime_error("pairs of different sizes cannot be a batch; use batch_size = 1 in [eval], or a crop");
+    return {{{"image1", torch::stack(parts[0])}, {"image2", torch::stack(parts[1])}, {"flow", torch::stack(parts[2])}, {"valid", torch::stack(parts[3])},
+             {"sequence", torch::tensor(sequences, torch::kInt64)}, {"frame", torch::tensor(frames, torch::kInt64)}},
+            indices};
+  }
+
+ protected:
+  /// \param seed  of its augmentation
+  virtual Pair pair(Split split, std::int64_t index, std::uint64_t seed) const = 0;
+  /// Number of the video that the pair is in, and of its first frame there.
+  virtual std::pair<std::int64_t, std::int64_t> place(Split, std::int64_t index) const { return {index, 0}; }
+};
+
+}  // namespace
+}  // namespace zstar_flow_files
