@@ -61,6 +61,8 @@ Command compare_command();
 Command bench_command();
 Command plugins_command();
 Command verify_command();
+Command lock_command();
+Command probe_command();
 Command new_command();
 Command schema_command();
 Command doctor_command();
@@ -86,10 +88,11 @@ std::string experiment_of(const Arguments& arguments);
 /// \throws po::error  unless there is exactly one source
 training::WeightsFrom weights_of(const Arguments& arguments);
 
-/// `--plugins` and `--trust-folder`.
+/// `--plugins`, `--no-plugins` and `--trust-folder`.
 void add_plugin_options(po::options_description& options);
 /// `--json`.
 void add_json_option(po::options_description& options);
+/// Where to look for plugins, as options and the user's configuration say; new files are tried in a child of this program.
 plugins::Discovery discovery(const Arguments& arguments);
 
 /// A value of an option: po::value<std::string>() with the word that help shows for it.

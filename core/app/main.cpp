@@ -8,6 +8,8 @@
 #include "core/app/devices.hpp"
 #include "core/app/help.hpp"
 #include "core/experiment/experiment.hpp"
+#include "core/plugins/discovery.hpp"
+#include "core/training/plugin_files.hpp"
 #include "zstar/abi/tag.hpp"
 #include "zstar/guard.hpp"
 #include "zstar/nearest.hpp"
@@ -15,10 +17,10 @@
 namespace zstar::app {
 
 const std::vector<Command>& commands() {
-  static const std::vector<Command> all{run_command(),     eval_command(), predict_command(), export_command(), render_command(), data_command(), validate_command(),
-                                        config_command(),  runs_command(), compare_command(), bench_command(), plugins_command(), verify_command(), new_command(),
-                                        schema_command(),  doctor_command(),
-                                        docs_command(),    completion_command(), complete_command()};
+  static const std::vector<Command> all{run_command(),     eval_command(),   predict_command(), export_command(), render_command(), data_command(),
+                                        validate_command(), config_command(), runs_command(),    compare_command(), bench_command(), plugins_command(),
+                                        lock_command(),    verify_command(), new_command(),     schema_command(),  doctor_command(), docs_command(),
+                                        completion_command(), complete_command(), probe_command()};
   return all;
 }
 
@@ -29,6 +31,7 @@ po::typed_value<std::vector<std::string>>* values_of(const char* word) {
 
 void add_plugin_options(po::options_description& options) {
   options.add_options()("plugins", values_of("FOLDER"), "folder with plugins, searched first; may be repeated")(
+      "no-plugins", value_of("user"), "user: no plugins but those of --plugins and of the installation")(
       "trust-folder", values_of("FOLDER"), "use plugins of this folder although others may change it");
 }
 
@@ -38,6 +41,11 @@ plugins::Discovery discovery(const Arguments& arguments) {
   plugins::Discovery d;
   for (const auto& folder : arguments.list("plugins")) d.folders.emplace_back(folder);
   for (const auto& folder : arguments.list("trust-folder")) d.trusted.emplace_back(folder);
+  training::apply_configuration(training::configuration_file(), d);
+  if (arguments.has("no-plugins") && arguments.text("no-plugins") != "user") throw po::error("--no-plugins takes the word 'user'");
+  d.only_installation = arguments.has("no-plugins");
+  d.probe.program = std::filesystem::read_symlink("/proc/self/exe");
+  if (const auto cache = plugins::user_folder("XDG_CACHE_HOME", ".cache"); !cache.empty()) d.probe.cache = cache / "zstar/probes";
   return d;
 }
 

@@ -6,6 +6,8 @@
 
 #include "core/app/verify_command.hpp"
 #include "core/experiment/spec_text.hpp"
+#include "core/plugins/held_file.hpp"
+#include "core/plugins/probe.hpp"
 
 namespace zstar::app {
 namespace {
@@ -18,6 +20,7 @@ int list(const Arguments& arguments) {
   ordered_json json = ordered_json::array();
   for (const auto& file : catalogue.files()) {
     ordered_json entry{{"file", file.path.string()}, {"id", file.id}, {"version", file.version}, {"doc", file.doc}, {"parts", ordered_json::array()}};
+    if (!file.resolved.empty() && file.resolved != fs::absolute(file.path).lexically_normal()) entry["resolved"] = file.resolved.string();
     if (!file.refused.empty()) entry["refused"] = file.refused, entry["code"] = file.refused_code;
     if (!file.shadowed_by.empty()) entry["shadowed_by"] = file.shadowed_by;
     for (const auto& part : catalogue.parts())
@@ -72,39 +75,61 @@ int show(const Arguments& arguments, const std::string& name) {
   return done;
 }
 
-int check_deep(const Arguments& arguments, const fs::path& file) {
+/// The checks of `zstar verify` on the parts of a file. \return whether all hold
+bool verified(const Arguments& arguments, const fs::path& file) {
   const auto results = verify_files(arguments, {file}, {});
-  int status = done;
+  bool all = true;
   for (const verify::Result& r : results) {
     if (r.outcome != verify::Outcome::failed) continue;
-    status = failed;
+    all = false;
     std::cout << "  " << plugins::to_string(r.kind) << ' ' << r.part << " fails '" << r.check << "': " << r.why << '\n';
   }
   print_verdict(results);
-  return status;
+  return all;
 }
 
-/// Reads the tag, loads the file, enters it, checks its tables; with --deep, verifies its parts.
-int check(const Arguments& arguments, const fs::path& file) {
+/// One file: its tag here, the rest in a child process. \return whether it is good
+bool good(const Arguments& arguments, const fs::path& file) {
   plugins::Discovery alone = discovery(arguments);
   alone.user_folders = false;
   alone.folders.clear();
   alone.files = {file};
   plugins::Catalogue catalogue(alone);
-  catalogue.load_file(0);
+  plugins::ProbeReport report;
+  try {
+    report = catalogue.probe_file(0);
+  } catch (const plugins::PluginError& error) {
+    std::cerr << error.what() << '\n';
+    return false;
+  }
   const auto& entry = catalogue.files().front();
+  for (const std::string& warning : report.warnings) std::cerr << warning << '\n';
+  for (const std::string& fault : report.faults) std::cerr << fault << '\n';
+  if (!report.faults.empty()) return false;
   std::cout << file.string() << ": good: " << entry.id << ' ' << entry.version << '\n';
+  if (entry.resolved != fs::absolute(file).lexically_normal()) std::cout << "  resolved  " << entry.resolved.string() << '\n';
+  std::cout << "  sha256:" << plugins::HeldFile(entry.resolved).sha256() << '\n';
   for (const auto& part : catalogue.parts()) std::cout << "  " << plugins::to_string(part.kind) << ' ' << part.name << ": " << part.doc << '\n';
-  for (const std::string& warning : catalogue.warnings()) std::cerr << warning << '\n';
-  return arguments.has("deep") ? check_deep(arguments, file) : static_cast<int>(done);
+  return true;
+}
+
+/// Reads the tags; loads each file in a child process, enters it, checks its tables, creates its parts; with --deep, verifies them.
+int check(const Arguments& arguments, const std::vector<std::string>& files) {
+  bool all = true, deep = true;
+  for (const std::string& file : files) {
+    const bool usable = good(arguments, file);
+    all = usable && all;
+    if (usable && arguments.has("deep")) deep = verified(arguments, file) && deep;
+  }
+  return !all ? plugin_refused : deep ? done : failed;
 }
 
 int run(const Arguments& arguments) {
   const auto words = arguments.list("what");
   if (words.size() == 1 && words[0] == "list") return list(arguments);
   if (words.size() == 2 && words[0] == "show") return show(arguments, words[1]);
-  if (words.size() == 2 && words[0] == "check") return check(arguments, words[1]);
-  throw po::error("plugins takes list, show NAME, or check FILE");
+  if (words.size() >= 2 && words[0] == "check") return check(arguments, {words.begin() + 1, words.end()});
+  throw po::error("plugins takes list, show NAME, or check FILE …");
 }
 
 std::vector<std::string> next(const Arguments& arguments, const std::vector<std::string>& given) {
@@ -119,18 +144,29 @@ std::vector<std::string> next(const Arguments& arguments, const std::vector<std:
 
 Command plugins_command() {
   po::options_description options("options");
-  options.add_options()("what", values_of("WORD"), "list, show NAME, check FILE")("deep", "check: verify the parts of the file, too, as 'zstar verify' does");
+  options.add_options()("what", values_of("WORD"), "list, show NAME, check FILE …")("deep", "check: verify the parts of the file, too, as 'zstar verify' does");
   add_json_option(options);
   add_plugin_options(options);
-  return {"plugins", "plugins list | show NAME | check FILE", "what was found, a part's options, whether a file is good",
+  return {"plugins", "plugins list | show NAME | check FILE …", "what was found, a part's options, whether a file is good",
           "list: all parts, and the files that were refused with the reason.\n"
           "show: every option of a part with type, range, default and meaning.\n"
-          "check: reads the tag of a file, loads it and checks its tables; exit status 3 if it is refused,\n"
-          "1 if a part fails a check of --deep.",
+          "check: reads the tag of a file, loads it in a child process, checks its tables and creates its parts; exit status 3 if\n"
+          "it is refused, 1 if a part fails a check of --deep.",
           {"what"}, std::move(options), run,
           {{"plugins list", "every part with a line about it"},
            {"plugins show anderson", "type, range, default and meaning of every option"},
            {"plugins check build/zstar-mine.so", "whether a library is good, or why it is refused"}}, next};
+}
+
+Command probe_command() {
+  po::options_description options("options");
+  options.add_options()("words", values_of("WORD"), "FILE NONCE");
+  return {"probe", "probe FILE NONCE", "the child of a check", "Loads a plugin for another process of this program and answers on descriptor 3.", {"words"}, std::move(options),
+          [](const Arguments& arguments) -> int {
+            const auto words = arguments.list("words");
+            if (words.size() != 2) throw po::error("probe takes FILE and NONCE");
+            plugins::answer_probe(words[0], words[1]);
+          }, {}, {}, /*hidden=*/true};
 }
 
 }  // namespace zstar::app

@@ -7,6 +7,7 @@
 
 #include "core/app/command.hpp"
 #include "core/app/devices.hpp"
+#include "core/plugins/lock.hpp"
 #include "core/training/session.hpp"
 
 namespace zstar::app {
@@ -91,8 +92,10 @@ int config(const Arguments& arguments) {
 }  // namespace
 
 Checked::Checked(const Arguments& arguments, const std::string& file) : catalogue(discovery(arguments)) {
-  const training::CatalogueTables tables(catalogue);
-  experiment = Experiment::read(file, arguments.list("set"), training::schema(), tables);
+  const training::CatalogueTables tables(catalogue, std::filesystem::path(file).parent_path() / plugins::lock_name);
+  std::vector<std::string> overrides = arguments.list("set");
+  if (arguments.has("locked")) overrides.emplace_back("plugins.locked=true");
+  experiment = Experiment::read(file, overrides, training::schema(), tables);
 }
 
 po::options_description experiment_options(const char* title) {
@@ -111,6 +114,7 @@ std::string file_of(const Arguments& arguments) {
 Command run_command() {
   auto options = experiment_options("options");
   options.add_options()("resume", value_of("RUN"), "go on with the run in this folder")("smoke", "stop after three steps")(
+      "locked", "use exactly what plugins.lock.toml beside the file holds, or refuse (as plugins.locked = true)")(
       "dry-run", "build everything, print the resolved experiment, train nothing");
   return {"run", "run FILE [--set section.key=value …]", "train what an experiment file says",
           "Trains, and keeps everything in a new run folder: the resolved experiment, the record of plugins and versions,\n"

@@ -258,6 +258,7 @@ std::vector<Section> Checker::check(toml::table& root, const Schema& schema) {
       continue;
     }
     sections.push_back(section(spec, table, spec.name, table ? place_of(*table) : Place{}));
+    for (const std::string& fault : parts_.accept(sections.back())) diagnostics_.report({table ? place_of(*table) : Place{}, fault, "", "", ""});
   }
   for (const auto& [key, node] : root) {
     const std::string name(key.str());

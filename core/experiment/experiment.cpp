@@ -32,6 +32,8 @@ std::vector<Section> finish(toml::table root, const std::string& source, const s
 Refused::Refused(std::vector<std::string> messages, std::vector<Message> details)
     : std::runtime_error(joined(messages)), messages_(std::move(messages)), details_(std::move(details)) {}
 
+std::vector<std::string> PartTables::accept(const Section&) const { return {}; }
+
 const Section* Section::find_nested(std::string_view key) const {
   for (const Section& s : nested)
     if (s.name == key) return &s;

@@ -30,6 +30,8 @@ struct SectionSpec {
 };
 using Schema = std::vector<SectionSpec>;
 
+struct Section;
+
 /// The option tables of parts, as the catalogue of plugins knows them.
 class PartTables {
  public:
@@ -37,6 +39,8 @@ class PartTables {
   virtual std::vector<std::string> names(Kind kind) const = 0;
   /// \throws std::exception  with a whole message if the part cannot be used
   virtual std::vector<OptSpec> options(Kind kind, std::string_view name) const = 0;
+  /// A section of the framework was read, in the order of the schema. \return whole messages about what it asks for and cannot be
+  virtual std::vector<std::string> accept(const Section& section) const;
 };
 
 /// A checked table, every key present: defaults are filled in.

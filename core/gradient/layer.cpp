@@ -1,10 +1,12 @@
 #include "core/gradient/layer.hpp"
 
+#include <exception>
 #include <utility>
 
 #include "core/gradient/adjoint.hpp"
 #include "core/gradient/implicit.hpp"
 #include "core/gradient/plan.hpp"
+#include "zstar/guard.hpp"
 
 namespace zstar::gradient {
 
@@ -32,7 +34,12 @@ class Call final : public GradientServices {
 
   State evaluate(const FixedPointMap& f, const State& z) override {
     ++result_.gradient_evaluations;
-    return f(z);
+    try {
+      return f(z);
+    } catch (...) {
+      of_map_ = std::current_exception();  // passes through the method unchanged, for it is not the method's
+      throw;
+    }
   }
 
   State implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint, JacobianAt jacobian_at) override {
@@ -41,9 +48,10 @@ class Call final : public GradientServices {
     call->f = f;
     call->at = detached(jacobian_at == JacobianAt::image ? y : z_star);
     call->forward = estimate_;
-    call->adjoint = [method = std::move(adjoint), solver = parts_.adjoint, options = parts_.options,
+    call->adjoint = [method = std::move(adjoint), part = current_, solver = parts_.adjoint, options = parts_.options,
                      reports = result_.backward](const AdjointProblem& problem) {
-      return AdjointRunner(solver, options, *reports).run(method, problem);
+      return guarded([&] { return call_text(*part, "gradient method", "its adjoint", {problem.cotangent}); },
+                     [&] { return AdjointRunner(solver, options, *reports).run(method, problem); });
     };
     return attach_implicit(y, std::move(call));
   }
@@ -62,10 +70,17 @@ class Call final : public GradientServices {
   }
 
   void attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count) {
-    GradientMethod& method = index + 1 == count ? *parts_.gradient : *parts_.intermediate;
+    current_ = index + 1 == count ? parts_.gradient : parts_.intermediate;
     const torch::AutoGradMode grad(true);
-    for (State& state : method.attach(f, detached(z), static_cast<std::int64_t>(index), static_cast<std::int64_t>(count), *this))
-      result_.states.push_back(std::move(state));
+    try {
+      auto states = guarded([&] { return call_text(*current_, "gradient method", "attach", z.tensors()); }, [&] {
+        return current_->attach(f, detached(z), static_cast<std::int64_t>(index), static_cast<std::int64_t>(count), *this);
+      });
+      for (State& state : states) result_.states.push_back(std::move(state));
+    } catch (const PartError&) {
+      if (of_map_) std::rethrow_exception(of_map_);
+      throw;
+    }
   }
 
  private:
@@ -73,6 +88,8 @@ class Call final : public GradientServices {
   const Splitting* halves_;
   Equilibrium& result_;
   std::shared_ptr<Solver> estimate_;
+  std::shared_ptr<GradientMethod> current_;  // whose attach runs
+  std::exception_ptr of_map_;
 };
 
 void solve_indexing(Call& call, const FixedPointMap& f, const State& z0, const solve::Options& options,

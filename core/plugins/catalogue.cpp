@@ -8,6 +8,9 @@
 #include "core/plugins/compatibility.hpp"
 #include "core/plugins/discovery.hpp"
 #include "core/plugins/library.hpp"
+#include "core/plugins/lock.hpp"
+#include "core/plugins/probe.hpp"
+#include "core/plugins/process_state.hpp"
 #include "zstar/guard.hpp"
 #include "zstar/nearest.hpp"
 
@@ -35,10 +38,16 @@ struct Catalogue::Impl {
   std::vector<FileEntry> files;
   std::vector<FileTag> tags;  // of files, same index
   std::vector<PartEntry> parts;
-  std::map<std::size_t, Library> loaded;
+  struct Loaded {
+    Library library;
+    UsedPlugin record;  // its parts are in `used`
+  };
+  std::map<std::size_t, Loaded> loaded;
   std::map<std::pair<std::size_t, const Factory*>, std::vector<OptSpec>> options;
   std::set<std::pair<std::size_t, std::string>> used;  // file, "solver anderson"
   std::vector<std::string> warnings;
+  std::optional<Lock> lock;
+  std::vector<Pin> pins;
 
   void scan(const fs::path& folder);
   void add(const fs::path& path, const fs::path& folder);
@@ -52,7 +61,9 @@ struct Catalogue::Impl {
   bool usable(const FileEntry& f) const { return f.refused.empty() && f.shadowed_by.empty(); }
   const PartEntry& find(Kind kind, std::string_view name) const;
   [[noreturn]] void unknown(Kind kind, std::string_view name) const;
-  Library& library(std::size_t file);
+  UsedPlugin record_of(std::size_t file, const HeldFile& held) const;
+  void admit(std::size_t file, const UsedPlugin& record) const;
+  const Library& library(std::size_t file);
   const Factory& factory(const PartEntry& part);
 };
 
@@ -75,6 +86,8 @@ void Catalogue::Impl::scan(const fs::path& folder) {
 void Catalogue::Impl::add(const fs::path& path, const fs::path& folder) {
   FileEntry entry;
   entry.path = path;
+  std::error_code error;
+  entry.resolved = fs::canonical(path, error);
   FileTag tag;
   auto read = read_tag(path);
   if (auto* refusal = std::get_if<Refusal>(&read)) {
@@ -89,7 +102,7 @@ void Catalogue::Impl::add(const fs::path& path, const fs::path& folder) {
     entry.tag = tag.ident;
     if (auto refusal = incompatibility(tag, own_lines(), mapped)) refuse(entry, *refusal);
     else if (!trusted(path, folder))
-      for (const fs::path& place : {folder, path})
+      for (const fs::path& place : {folder, entry.resolved.parent_path(), entry.resolved})
         if (auto refusal = distrust(place)) refuse(entry, *refusal);
   }
   for (const Lines& part : tag.provides)
@@ -130,16 +143,40 @@ const PartEntry& Catalogue::Impl::find(Kind kind, std::string_view name) const {
   return *found[0];
 }
 
-Library& Catalogue::Impl::library(std::size_t file) {
-  if (const auto it = loaded.find(file); it != loaded.end()) return it->second;
-  Library result = load(files[file].path, tags[file], discovery.allowed);
+UsedPlugin Catalogue::Impl::record_of(std::size_t file, const HeldFile& held) const {
+  const Lines& tag = tags[file].ident;
+  return {value_of(tag, "id"), value_of(tag, "version"), value_of(tag, "abi"), value_of(tag, "sdk"), value_of(tag, "torch"),
+          files[file].path.filename().string(), held.sha256(), held.size(), {}};
+}
+
+/// The allow list, the lock and the pins.
+void Catalogue::Impl::admit(std::size_t file, const UsedPlugin& record) const {
+  const std::string name = files[file].path.string();
+  if (discovery.allowed && std::find(discovery.allowed->begin(), discovery.allowed->end(), record.sha256) == discovery.allowed->end())
+    throw Refusal{"Z141", "SHA-256 " + record.sha256 + " is not on the list of allowed files", "", "add it to [plugins] allow of your configuration, or use a file that is"}.error(name);
+  if (lock)
+    if (const auto refusal = difference(*lock, record)) throw refusal->error(name);
+  for (const Pin& pin : pins)
+    if (const auto refusal = difference(pin, record)) throw refusal->error(name);
+}
+
+const Library& Catalogue::Impl::library(std::size_t file) {
+  if (const auto it = loaded.find(file); it != loaded.end()) return it->second.library;
+  const HeldFile held(files[file].resolved);
+  UsedPlugin record = record_of(file, held);
+  admit(file, record);
+  if (!discovery.probe.program.empty() && !of_installation(files[file].resolved)) probe_once(held, discovery.probe);
+  Library result = load(held, tags[file]);
   for (const std::string& w : result.warnings) warnings.push_back(files[file].path.string() + ": warning: " + w);
-  return loaded.emplace(file, std::move(result)).first->second;
+  return loaded.emplace(file, Loaded{std::move(result), std::move(record)}).first->second.library;
 }
 
 const Factory& Catalogue::Impl::factory(const PartEntry& part) {
   for (const Factory* f : library(part.file).factories)
-    if (f->kind == part.kind && f->name == part.name) return *f;
+    if (f->kind == part.kind && f->name == part.name) {
+      used.insert({part.file, std::string(to_string(part.kind)) + " " + part.name});
+      return *f;
+    }
   throw std::logic_error("a part that its table was checked to hold is gone");
 }
 
@@ -176,37 +213,52 @@ void Catalogue::load_file(std::size_t file) {
   impl_->library(file);
 }
 
+ProbeReport Catalogue::probe_file(std::size_t file) {
+  if (!impl_->files[file].refused.empty()) throw PluginError(impl_->files[file].refused_code, impl_->files[file].refused);
+  return probe(HeldFile(impl_->files[file].path), impl_->discovery.probe);
+}
+
 Object* Catalogue::make(Kind kind, std::string_view name, const Settings& settings, Host& host) {
   const PartEntry& part = impl_->find(kind, name);
   const Factory& factory = impl_->factory(part);
   const FileEntry& file = impl_->files[part.file];
-  impl_->used.insert({part.file, std::string(to_string(kind)) + " " + part.name});
-  const auto sentence = [&] {
-    return Refusal{"Z171", file.id + " could not create " + std::string(to_string(kind)) + " \"" + part.name + "\": " + current_exception_text(), "", ""};
-  };
+  const std::string what = std::string(to_string(kind)) + " \"" + part.name + '"';
+  ProcessState state;
+  std::unique_ptr<Object> object;
   try {
-    return factory.create(settings, host);
+    object.reset(factory.create(settings, host));
   } catch (const OptionError&) {
     throw;  // a matter of the experiment, not of the plugin
   } catch (...) {
-    throw sentence().error(file.path.string());
+    throw Refusal{"Z171", file.id + " could not create " + what + ": " + current_exception_text(), "", ""}.error(file.path.string());
   }
+  for (const std::string& change : state.restore("while creating " + what)) {
+    std::string warning = file.path.string() + ": warning: " + change;
+    if (std::find(impl_->warnings.begin(), impl_->warnings.end(), warning) == impl_->warnings.end()) impl_->warnings.push_back(std::move(warning));
+  }
+  return object.release();
 }
 
 std::vector<UsedPlugin> Catalogue::used() const {
-  std::map<std::size_t, UsedPlugin> by_file;
+  std::map<std::string, UsedPlugin> by_id;
   for (const auto& [file, part] : impl_->used) {
-    UsedPlugin& u = by_file[file];
-    const Lines& tag = impl_->tags[file].ident;
-    u.id = value_of(tag, "id"), u.version = value_of(tag, "version"), u.abi = value_of(tag, "abi");
-    u.sdk = value_of(tag, "sdk"), u.torch = value_of(tag, "torch");
-    u.file = impl_->files[file].path.filename().string();
-    u.sha256 = impl_->loaded.at(file).sha256, u.size = impl_->loaded.at(file).size;
-    u.parts.push_back(part);
+    const UsedPlugin& record = impl_->loaded.at(file).record;
+    by_id.try_emplace(record.id, record).first->second.parts.push_back(part);
   }
   std::vector<UsedPlugin> result;
-  for (auto& [file, u] : by_file) result.push_back(std::move(u));
+  for (auto& [id, u] : by_id) result.push_back(std::move(u));
   return result;
+}
+
+void Catalogue::require(Lock lock) {
+  if (const auto refusal = torch_difference(lock)) throw refusal->error(lock.source);
+  impl_->lock = std::move(lock);
+  for (const auto& [file, loaded] : impl_->loaded) impl_->admit(file, loaded.record);
+}
+
+void Catalogue::require(std::vector<Pin> pins) {
+  impl_->pins = std::move(pins);
+  for (const auto& [file, loaded] : impl_->loaded) impl_->admit(file, loaded.record);
 }
 
 }  // namespace zstar::plugins

@@ -1,16 +1,14 @@
 #include "core/plugins/compatibility.hpp"
 
-#include <link.h>
-
 #include <algorithm>
 #include <array>
 
+#include "core/plugins/mapped.hpp"
 #include "zstar/abi/tag.hpp"
+#include "zstar/abi_history.hpp"  // generated: abi_history
 
 namespace zstar::plugins {
 namespace {
-
-std::string base_name(std::string_view path) { return std::string(path.substr(path.find_last_of('/') + 1)); }
 
 bool starts(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
 
@@ -34,7 +32,9 @@ std::optional<Refusal> abi(const Comparison& c) {
   if (major != own_major || newer)
     return Refusal{"Z122", "needs SDK " + c.them("abi") + ", this zstar has " + c.us("abi"), "",
                    newer ? "use a newer zstar, or build the plugin against this one" : "build the plugin against this zstar"};
-  if (!c.equal("sdk"))
+  const bool listed = std::any_of(abi_history.begin(), abi_history.end(),
+                                  [&](const AbiRow& row) { return c.them("abi") == row.number && c.them("sdk") == row.hash; });
+  if (!c.equal("sdk") && !listed)
     return Refusal{"Z123", "built against other SDK headers (" + c.them("sdk") + ") that call themselves " + c.them("abi"),
                    c.us("sdk"), "build the plugin against this zstar's SDK"};
   return std::nullopt;
@@ -119,12 +119,7 @@ std::optional<Refusal> libraries(const FileTag& tag, const std::vector<std::stri
 
 std::vector<std::string> mapped_libraries() {
   std::vector<std::string> names;
-  dl_iterate_phdr(
-      [](dl_phdr_info* info, std::size_t, void* data) {
-        static_cast<std::vector<std::string>*>(data)->push_back(base_name(info->dlpi_name));
-        return 0;
-      },
-      &names);
+  for (MappedLibrary& library : mapped()) names.push_back(std::move(library.name));
   return names;
 }
 

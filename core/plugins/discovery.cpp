@@ -1,6 +1,5 @@
 #include "core/plugins/discovery.hpp"
 
-#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,29 +16,50 @@ fs::path executable_folder() {
   return fs::read_symlink("/proc/self/exe", error).parent_path();
 }
 
-fs::path data_home() {
-  if (const char* home = std::getenv("XDG_DATA_HOME"); home && *home) return home;
-  if (const char* home = std::getenv("HOME"); home && *home) return fs::path(home) / ".local/share";
-  return {};
+bool within(const fs::path& file, const fs::path& folder) {
+  const auto [in_folder, in_file] = std::mismatch(folder.begin(), folder.end(), file.begin(), file.end());
+  return in_folder == folder.end();
 }
 
 }  // namespace
 
+fs::path user_folder(const char* variable, const char* fallback) {
+  if (const char* folder = ::secure_getenv(variable); folder && *folder) return folder;
+  if (const char* home = ::secure_getenv("HOME"); home && *home) return fs::path(home) / fallback;
+  return {};
+}
+
+std::vector<fs::path> installation_folders() {
+  const fs::path here = executable_folder();
+  if (here.empty()) return {};
+  return {here / "../plugins", here / "../lib/zstar/plugins"};
+}
+
+bool of_installation(const fs::path& file) {
+  std::error_code error;
+  const fs::path resolved = fs::canonical(file, error);
+  if (error) return false;
+  for (const fs::path& folder : installation_folders())
+    if (const fs::path place = fs::canonical(folder, error); !error && within(resolved, place)) return true;
+  return false;
+}
+
 std::vector<fs::path> search_folders(const Discovery& discovery) {
   std::vector<fs::path> folders = discovery.folders;
   if (!discovery.user_folders) return folders;
-  if (const char* path = std::getenv("ZSTAR_PLUGIN_PATH"); path && getauxval(AT_SECURE) == 0) {
+  const auto add = [&folders](const std::vector<fs::path>& more) { folders.insert(folders.end(), more.begin(), more.end()); };
+  if (discovery.only_installation) {
+    add(installation_folders());
+    return folders;
+  }
+  if (const char* path = ::secure_getenv("ZSTAR_PLUGIN_PATH")) {
     std::istringstream list(path);
     for (std::string folder; std::getline(list, folder, ':');)
       if (!folder.empty()) folders.emplace_back(folder);
   }
-  folders.insert(folders.end(), discovery.configured.begin(), discovery.configured.end());
-  const fs::path here = executable_folder();
-  if (!here.empty()) {
-    folders.push_back(here / "../plugins");
-    folders.push_back(here / "../lib/zstar/plugins");
-  }
-  if (const fs::path home = data_home(); !home.empty()) folders.push_back(home / "zstar/plugins");
+  add(discovery.configured);
+  add(installation_folders());
+  if (const fs::path home = user_folder("XDG_DATA_HOME", ".local/share"); !home.empty()) folders.push_back(home / "zstar/plugins");
   return folders;
 }
 

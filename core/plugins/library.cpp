@@ -1,94 +1,19 @@
 #include "core/plugins/library.hpp"
 
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <locale.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#endif
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <set>
+#include <sstream>
 
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Parallel.h>
 #include <boost/dll/shared_library.hpp>
 
-#include "core/plugins/digest.hpp"
+#include "core/plugins/process_state.hpp"
 #include "zstar/abi/tag.hpp"
 
 namespace zstar::plugins {
 namespace {
-
-/// Saves what a library might change while it loads, and puts it back.
-class ProcessState {
- public:
-  ProcessState()
-      : locale_(::setlocale(LC_ALL, nullptr)), grad_(torch::GradMode::is_enabled()), dtype_(torch::get_default_dtype()),
-        threads_(at::get_num_threads()), random_(at::detail::getDefaultCPUGenerator().get_state().clone()) {
-#if defined(__SSE__)
-    control_ = _mm_getcsr() & control_bits;
-#endif
-    output_ = ::memfd_create("zstar-load", MFD_CLOEXEC);
-    stdout_ = ::dup(STDOUT_FILENO);
-    std::fflush(stdout);
-    if (output_ >= 0 && stdout_ >= 0) ::dup2(output_, STDOUT_FILENO);
-  }
-  ProcessState(const ProcessState&) = delete;
-  ProcessState& operator=(const ProcessState&) = delete;
-  ~ProcessState() { restore(); }
-
-  /// Puts everything back. \return a sentence for each change
-  std::vector<std::string> restore() {
-    if (restored_) return {};
-    restored_ = true;
-    std::vector<std::string> changes;
-    restore_output(changes);
-#if defined(__SSE__)
-    if ((_mm_getcsr() & control_bits) != control_) changes.push_back("changed floating-point control while loading; undone [Z162]");
-    _mm_setcsr((_mm_getcsr() & ~control_bits) | control_);
-#endif
-    const auto note = [&](bool same, const char* what) {
-      if (!same) changes.push_back(std::string("changed ") + what + " while loading; undone [Z163]");
-      return same;
-    };
-    if (!note(locale_ == ::setlocale(LC_ALL, nullptr), "the locale")) ::setlocale(LC_ALL, locale_.c_str());
-    if (!note(grad_ == torch::GradMode::is_enabled(), "the grad mode")) torch::GradMode::set_enabled(grad_);
-    if (!note(dtype_ == torch::get_default_dtype(), "the default dtype")) torch::set_default_dtype(dtype_);
-    if (!note(threads_ == at::get_num_threads(), "the number of threads")) at::set_num_threads(threads_);
-    auto generator = at::detail::getDefaultCPUGenerator();
-    if (!note(random_.equal(generator.get_state()), "the random state")) generator.set_state(random_);
-    return changes;
-  }
-
- private:
-  static constexpr unsigned control_bits = 0xffc0;  // all but the sticky exception flags
-
-  void restore_output(std::vector<std::string>& changes) {
-    if (output_ < 0 || stdout_ < 0) return;
-    std::fflush(stdout);
-    ::dup2(stdout_, STDOUT_FILENO);
-    ::close(stdout_);
-    std::string text(4096, '\0');
-    const ssize_t n = ::pread(output_, text.data(), text.size(), 0);
-    ::close(output_);
-    if (n <= 0) return;
-    text.resize(static_cast<std::size_t>(n));
-    changes.push_back("printed while loading: " + text + " [Z161]");
-  }
-
-  std::string locale_;
-  bool grad_, restored_ = false;
-  caffe2::TypeMeta dtype_;
-  int threads_, output_ = -1, stdout_ = -1;
-  Tensor random_;
-  unsigned control_ = 0;
-};
 
 using Entry = int(std::uint32_t, Table*) noexcept;
 
@@ -104,6 +29,12 @@ Refusal not_linked(const std::string& text) {
           "link what defines it; -Wl,--no-undefined finds it at build time"};
 }
 
+std::string text_of(double number) {
+  std::ostringstream out;
+  out << number;
+  return out.str();
+}
+
 /// What is wrong with an option table; empty: nothing.
 std::string fault_of(const Factory& factory) {
   std::set<std::string> names;
@@ -114,7 +45,7 @@ std::string fault_of(const Factory& factory) {
     if (const auto* d = std::get_if<double>(&spec.def)) number = *d;
     if (number && (*number < spec.low || *number > spec.high || (spec.open_low && *number == spec.low) ||
                    (spec.open_high && *number == spec.high)))
-      return "option \"" + spec.name + "\": its default lies outside its range";
+      return "option \"" + spec.name + "\": default " + text_of(*number) + " outside " + text_of(spec.low) + "…" + text_of(spec.high);
     if (const auto* text = std::get_if<std::string>(&spec.def); text && !spec.choices.empty() &&
         std::find(spec.choices.begin(), spec.choices.end(), *text) == spec.choices.end())
       return "option \"" + spec.name + "\": default '" + *text + "' is none of its choices";
@@ -153,35 +84,24 @@ std::vector<const Factory*> enter(const boost::dll::shared_library& library, con
 
 }  // namespace
 
-Library load(const std::filesystem::path& file, const FileTag& tag, const std::vector<std::string>& allowed) {
-  const std::string name = file.string();
-  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw Refusal{"Z101", "cannot be opened: " + std::string(std::strerror(errno)), "", ""}.error(name);
-  const std::unique_ptr<const int, void (*)(const int*)> closer(&descriptor, [](const int* d) { ::close(*d); });
-  struct stat before {}, after {};
-  ::fstat(descriptor, &before);
+Library load(const HeldFile& file, const FileTag& tag) {
+  const std::string name = file.path().string();
   Library result;
-  result.sha256 = sha256(descriptor);
-  result.size = static_cast<std::uintmax_t>(before.st_size);
-  if (!allowed.empty() && std::find(allowed.begin(), allowed.end(), result.sha256) == allowed.end())
-    throw Refusal{"Z141", "SHA-256 " + result.sha256 + " is not on the list of allowed files", "", "add it, or use the locked file"}.error(name);
   try {
-    ProcessState state;
+    ProcessState state(ProcessState::Also::random_and_output);
     namespace load_mode = boost::dll::load_mode;
     // The handle is leaked: objects, vtables and literals of a plugin may outlive everything.
     auto* library = new boost::dll::shared_library(
-        std::filesystem::absolute(file).string(),
+        std::filesystem::absolute(file.path()).string(),
         static_cast<load_mode::type>(load_mode::rtld_now | load_mode::rtld_local | RTLD_NODELETE));
     result.factories = enter(*library, tag);
-    result.warnings = state.restore();
+    result.warnings = state.restore("while loading");
   } catch (const Refusal& refusal) {
     throw refusal.error(name);
   } catch (const std::exception& error) {
     throw not_linked(error.what()).error(name);
   }
-  ::fstat(descriptor, &after);
-  if (before.st_size != after.st_size || before.st_mtime != after.st_mtime)
-    throw Refusal{"Z141", "the file changed while it was loaded", "", "install plugins by rename, not by copying over"}.error(name);
+  if (!file.unchanged()) throw Refusal{"Z141", "the file changed while it was loaded", "", "install plugins by rename, not by copying over"}.error(name);
   return result;
 }
 

@@ -1,9 +1,11 @@
 #include "core/solve/loop.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <stdexcept>
 
 #include "core/solve/measure.hpp"
+#include "zstar/guard.hpp"
 
 namespace zstar::solve {
 namespace {
@@ -12,14 +14,14 @@ namespace {
 /// interval are kept, so that the best of them is found when the numbers arrive.
 class Loop {
  public:
-  Loop(Solver& solver, const RowMap& map, const Tensor& z0, double epsilon, const Options& options,
+  Loop(Solver& solver, const std::string& who, const RowMap& map, const Tensor& z0, double epsilon, const Options& options,
        const std::vector<std::int64_t>& sample_at, std::int64_t patience)
-      : solver_(solver), map_(map), options_(options), sample_at_(sample_at), f_(map.f), z_(z0), best_(z0), last_(z0),
+      : solver_(solver), who_(who), map_(map), options_(options), sample_at_(sample_at), f_(map.f), z_(z0), best_(z0), last_(z0),
         monitor_(options, z0.size(0), z0.size(1), epsilon, patience),
         check_every_(options.check_every.value_or(z0.is_cpu() ? 1 : 5)), norms_(torch::empty({2, z0.size(0)}, torch::kFloat64)) {}
 
   PackedOutcome run() {
-    solver_.begin(z_.size(0), z_.size(1));
+    guarded([&] { return call_text(solver_, who_, "begin", {z_}); }, [&] { solver_.begin(z_.size(0), z_.size(1)); });
     for (std::int64_t call = 1; call <= options_.max_evaluations; ++call) {
       const Tensor fz = f_(z_);
       observe(z_, fz);
@@ -65,7 +67,7 @@ class Loop {
   }
 
   void advance(const Tensor& fz) {
-    const Tensor next = solver_.propose(z_, fz);
+    const Tensor next = guarded([&] { return call_text(solver_, who_, "propose", {z_, fz}); }, [&] { return solver_.propose(z_, fz); });
     if (changed_ && options_.finished == "compact" && map_.at_rows) compact();
     if (compacted_now_) {
       z_ = next.index_select(0, kept_).contiguous();
@@ -108,7 +110,7 @@ class Loop {
     compacted_ = compacted_now_ = true;
     kept_ = torch::tensor(kept, torch::kInt64).to(z_.device());
     mask_ = Tensor();
-    solver_.keep(kept_);
+    guarded([&] { return call_text(solver_, who_, "keep", {kept_}); }, [&] { solver_.keep(kept_); });
     f_ = map_.at_rows(torch::tensor(rows_, torch::kInt64).to(z_.device()));
   }
 
@@ -127,6 +129,7 @@ class Loop {
   }
 
   Solver& solver_;
+  const std::string& who_;
   const RowMap& map_;
   const Options& options_;
   const std::vector<std::int64_t>& sample_at_;
@@ -147,16 +150,16 @@ class Loop {
 /// One solve by a method that chooses its own evaluations.
 class Driven final : public Evaluator {
  public:
-  Driven(Driver& driver, const RowMap& map, const Tensor& z0, double epsilon, const Options& options,
+  Driven(Solver& solver, Driver& driver, const std::string& who, const RowMap& map, const Tensor& z0, double epsilon, const Options& options,
          const std::vector<std::int64_t>& sample_at)
-      : driver_(driver), map_(map), z0_(z0), best_(z0),
+      : solver_(solver), driver_(driver), who_(who), map_(map), z0_(z0), best_(z0),
         limits_{options.max_evaluations, options.tolerance, options.stop == "relative", sample_at},
         enforced_(driver.enforced(limits_)), monitor_(options, z0.size(0), z0.size(1), epsilon, /*patience=*/0) {}
 
   std::optional<Tensor> evaluate(const Tensor& z, Purpose purpose) override {
     if (monitor_.calls() >= enforced_.max_evaluations) return std::nullopt;
     if (enforced_.stop_early && monitor_.running_count() == 0) return std::nullopt;
-    Tensor fz = map_.f(z);
+    Tensor fz = evaluated(z);
     const Tensor norms = measure(z.contiguous(), fz).cpu().contiguous();
     monitor_.evaluated(norms.data_ptr<double>(), nullptr);
     best_.update(z, monitor_, nullptr);
@@ -167,7 +170,7 @@ class Driven final : public Evaluator {
   const Limits& limits() const override { return limits_; }
 
   PackedOutcome run() {
-    const Tensor z = driver_.drive(*this, z0_);
+    const Tensor z = driven();
     const bool own = z.defined() && !z.is_same(best_.z());
     PackedOutcome out{own ? z : best_.z(), monitor_.finish(/*last=*/false), std::move(samples_)};
     out.report.line_search_calls = line_search_calls_;
@@ -178,6 +181,25 @@ class Driven final : public Evaluator {
   }
 
  private:
+  /// f(z); what f throws passes through the method unchanged, for it is not the method's.
+  Tensor evaluated(const Tensor& z) {
+    try {
+      return map_.f(z);
+    } catch (...) {
+      of_map_ = std::current_exception();
+      throw;
+    }
+  }
+
+  Tensor driven() {
+    try {
+      return guarded([&] { return call_text(solver_, who_, "drive", {z0_}); }, [&] { return driver_.drive(*this, z0_); });
+    } catch (const PartError&) {
+      if (of_map_) std::rethrow_exception(of_map_);
+      throw;
+    }
+  }
+
   /// A returned state that is none of those evaluated has no known residual.
   static void not_measured(Report& report) {
     std::fill(report.residual.begin(), report.residual.end(), std::numeric_limits<double>::quiet_NaN());
@@ -185,13 +207,16 @@ class Driven final : public Evaluator {
     std::fill(report.best.begin(), report.best.end(), 0);
   }
 
+  Solver& solver_;
   Driver& driver_;
+  const std::string& who_;
   const RowMap& map_;
   const Tensor& z0_;
   Best best_;
   Limits limits_, enforced_;
   Monitor monitor_;
   std::int64_t line_search_calls_ = 0;
+  std::exception_ptr of_map_;
   std::vector<Tensor> samples_;
 };
 
@@ -200,19 +225,20 @@ class Driven final : public Evaluator {
 PackedOutcome run(Solver& solver, const std::string& name, const RowMap& map, const Tensor& z0, double epsilon,
                   const Options& options, const std::vector<std::int64_t>& sample_at) {
   const torch::NoGradGuard no_grad;
+  const std::string who = "solver '" + name + "'";
   PackedOutcome out;
   if (z0.size(0) == 0) {
     out.z = z0.clone();
     out.samples.assign(sample_at.size(), out.z);
   } else if (Driver* driver = query<Driver>(solver)) {
-    solver.begin(z0.size(0), z0.size(1));
-    out = Driven(*driver, map, z0, epsilon, options, sample_at).run();
+    guarded([&] { return call_text(solver, who, "begin", {z0}); }, [&] { solver.begin(z0.size(0), z0.size(1)); });
+    out = Driven(solver, *driver, who, map, z0, epsilon, options, sample_at).run();
   } else {
     const Backtracking* backtracking = query<Backtracking>(solver);
-    out = Loop(solver, map, z0, epsilon, options, sample_at, backtracking ? backtracking->patience() : 0).run();
+    out = Loop(solver, who, map, z0, epsilon, options, sample_at, backtracking ? backtracking->patience() : 0).run();
   }
   out.report.method = name;
-  if (Statistics* statistics = query<Statistics>(solver)) out.report.statistics = statistics->statistics();
+  if (Statistics* statistics = query<Statistics>(solver)) out.report.statistics = guarded([&] { return call_text(solver, who, "statistics"); }, [&] { return statistics->statistics(); });
   return out;
 }
 

@@ -1,6 +1,7 @@
 /// \file Evaluation: metrics of a split, and what an evaluation means for a run.
 #include <fmt/format.h>
 
+#include "core/training/calls.hpp"
 #include "core/training/loader.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
@@ -20,19 +21,19 @@ std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t b
     sums.emplace_back(name, value);
   };
   double loss = 0, samples = 0;  // the loss of a batch is a mean over its samples
-  const auto batches = session.dataset().batches(split, batch_size, 0);
+  const auto batches = batches_of(session.dataset(), split, batch_size, 0);
   Loader loader(session.dataset(), split, batches, 0, 0, 2);
   for (const auto& indices : batches) {
     if (signals && signals->caught()) break;
     const Batch batch = session.to_device(std::move(*loader.next()));
-    const Tensor output = model.forward(batch).back();
-    loss += model.loss(output, batch).item<double>() * static_cast<double>(indices.size());
+    const Tensor output = of_model(model, "forward", batch, [&] { return model.forward(batch).back(); });
+    loss += of_model(model, "loss", batch, [&] { return model.loss(output, batch); }).item<double>() * static_cast<double>(indices.size());
     samples += static_cast<double>(indices.size());
-    for (const auto& [name, value] : model.measure(output, batch)) add(name, value);
+    for (const auto& [name, value] : of_model(model, "measure", batch, [&] { return model.measure(output, batch); })) add(name, value);
   }
   model.train(training);
   if (signals && signals->caught()) return {};
-  std::vector<Metric> metrics = model.summarise(sums);
+  std::vector<Metric> metrics = of_model(model, "summarise", {}, [&] { return model.summarise(sums); });
   metrics.push_back({"loss", loss / std::max(1.0, samples), false});
   return metrics;
 }

@@ -1,5 +1,7 @@
 #include "core/training/loader.hpp"
 
+#include "zstar/guard.hpp"
+
 namespace zstar::training {
 
 Loader::Loader(const Dataset& dataset, Split split, std::vector<std::vector<std::int64_t>> batches, std::uint64_t seed,
@@ -19,7 +21,8 @@ Loader::~Loader() {
 }
 
 Batch Loader::load(std::size_t index) const {
-  return dataset_.load(split_, batches_[index], seed_ * 0x9e3779b97f4a7c15ULL + index);
+  return guarded([&] { return call_text(dataset_, "data set", "load (batch " + std::to_string(index) + ", " + std::to_string(batches_[index].size()) + " samples)"); },
+                 [&] { return dataset_.load(split_, batches_[index], seed_ * 0x9e3779b97f4a7c15ULL + index); });
 }
 
 void Loader::work() {

@@ -23,6 +23,18 @@ struct ExperimentOptions {
   }
 };
 
+struct PluginOptions {
+  bool locked = false;
+  std::vector<std::string> pin;
+
+  static auto options() {
+    using O = PluginOptions;
+    return std::tuple{
+        opt("locked", &O::locked, "run with exactly the plugins and the LibTorch of plugins.lock.toml beside this file, or not at all"),
+        opt("pin", &O::pin, "plugins that must be these, as \"ID@VERSION\" or \"ID@sha256:HEX\"")};
+  }
+};
+
 struct TrainOptions {
   std::int64_t epochs = 1, batch_size = 128, accumulate = 1, eval_every = 1, eval_every_steps = 0, log_every = 0, checkpoint_every = 0, keep_last = 2,
                prefetch = 4, patience = 0;

@@ -26,6 +26,8 @@ experiment::Schema schema() {
   using experiment::SectionSpec;
   SectionSpec experiment{"experiment", "name, seed, device"};
   experiment.framework = describe(ExperimentOptions::options());
+  SectionSpec plugins{"plugins", "which plugins may be used; never where they lie"};
+  plugins.framework = describe(PluginOptions::options());
   SectionSpec dataset{"dataset", "what is learned from", Kind::dataset};
   SectionSpec model{"model", "what learns", Kind::model};
   dataset.required = model.required = true;
@@ -52,7 +54,7 @@ experiment::Schema schema() {
   SectionSpec train{"train", "the training loop"}, eval{"eval", "evaluation"};
   train.framework = describe(TrainOptions::options());
   eval.framework = describe(EvalOptions::options());
-  return {experiment, dataset, model, solver_section("solver", "of the forward pass", "anderson", {.tolerance = 1e-4, .max_evaluations = 40}),
+  return {experiment, plugins, dataset, model, solver_section("solver", "of the forward pass", "anderson", {.tolerance = 1e-4, .max_evaluations = 40}),
           gradient, norm, regularizers, optimizer, schedule, train, eval};
 }
 
@@ -130,7 +132,7 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
     return at_place(s, [&] { return catalogue.create<T>(kind, s.part, s.options, *host_); });
   };
   dataset_ = create.operator()<Dataset>(Kind::dataset, experiment.at("dataset"));
-  host_->set(dataset_->describe());
+  host_->set(guarded([&] { return call_text(*dataset_, "data set '" + experiment.at("dataset").part + "'", "describe"); }, [&] { return dataset_->describe(); }));
   if (const auto* norm = experiment.find("norm")) host_->set(std::shared_ptr<Norm>(create.operator()<Norm>(Kind::norm, *norm)));
 
   const auto solver_choice = [&](const experiment::Section& s) {

@@ -24,12 +24,16 @@ experiment::Schema schema();
 /// The option tables of a catalogue, for checking experiments.
 class CatalogueTables final : public experiment::PartTables {
  public:
-  explicit CatalogueTables(plugins::Catalogue& catalogue) : catalogue_(catalogue) {}
+  /// \param lock  file that `[plugins] locked` means; empty: there is none
+  explicit CatalogueTables(plugins::Catalogue& catalogue, std::filesystem::path lock = {}) : catalogue_(catalogue), lock_(std::move(lock)) {}
   std::vector<std::string> names(Kind kind) const override { return catalogue_.names(kind); }
   std::vector<OptSpec> options(Kind kind, std::string_view name) const override { return catalogue_.options(kind, name); }
+  /// `[plugins]`: what is locked or pinned is asked of the catalogue from then on.
+  std::vector<std::string> accept(const experiment::Section& section) const override;
 
  private:
   plugins::Catalogue& catalogue_;
+  std::filesystem::path lock_;
 };
 
 struct WeightedRegularizer {

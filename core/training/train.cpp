@@ -7,9 +7,11 @@
 
 #include "core/runs/folder.hpp"
 #include "core/solve/solve.hpp"
+#include "core/training/plugin_files.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
 #include "zstar/abi/tag.hpp"
+#include "zstar/guard.hpp"
 
 namespace zstar::training {
 namespace fs = std::filesystem;
@@ -74,6 +76,17 @@ void draw(const fs::path& run, std::ostream& out) {
   if (!sentence.empty()) out << "zstar: warning: " << sentence << "\n";
 }
 
+/// The backtrace of a part's failure goes to the run folder; the sentence goes on.
+template <class F>
+RunEnd logged(const fs::path& run, const F& body) {
+  try {
+    return body();
+  } catch (const PartError& error) {
+    if (!error.log().empty()) runs::write_whole(run / "failure.log", std::string(error.what()) + "\n\n" + error.log() + "\n");
+    throw;
+  }
+}
+
 }  // namespace
 
 RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const RunRequest& request, std::ostream& out) {
@@ -85,6 +98,7 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   if (fresh) {
     runs::write_whole(run / "experiment.toml", experiment.to_toml());
     runs::write_whole(run / "run.json", record_of(session, catalogue, request));
+    runs::write_whole(run / plugins::lock_name, plugins::to_toml(lock_of(catalogue)));
   }
   Console console(out, request.terminal);
   std::int64_t numbers = 0;
@@ -96,7 +110,7 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   if (!fresh && !trainer.resume()) console.line("no checkpoint to go on from: the run starts from its first step");
   const auto end = [&] {
     try {
-      return trainer.run(request.most_steps);
+      return logged(run, [&] { return trainer.run(request.most_steps); });
     } catch (...) {  // the curves until then often show why
       try {
         draw(run, out);

@@ -7,6 +7,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 
+#include "core/training/calls.hpp"
 #include "core/training/loader.hpp"
 
 namespace zstar::training {
@@ -40,7 +41,7 @@ std::string line_of(const runs::Record& record) {
 }
 
 std::int64_t count_batches(const Session&, Dataset& data, std::int64_t batch_size, std::uint64_t seed) {
-  return static_cast<std::int64_t>(data.batches(Split::train, batch_size, seed).size());
+  return static_cast<std::int64_t>(batches_of(data, Split::train, batch_size, seed).size());
 }
 
 }  // namespace
@@ -77,7 +78,7 @@ RunEnd Trainer::run(std::int64_t most_steps) {
 /// The rest of this pass, or less if an evaluation comes before. \return false if a signal came
 bool Trainer::train_until_evaluation() {
   const auto seed = static_cast<std::uint64_t>(session_.options.seed) * 1000003 + static_cast<std::uint64_t>(epoch_);
-  auto batches = session_.dataset().batches(Split::train, train_.batch_size, seed);
+  auto batches = batches_of(session_.dataset(), Split::train, train_.batch_size, seed);
   pass_.clear();
   for (const auto& indices : batches) pass_.push_back(std::max<std::int64_t>(1, static_cast<std::int64_t>(indices.size())));
   if (batch_ >= static_cast<std::int64_t>(pass_.size())) {  // resumed with larger batches, fewer in a pass
@@ -114,7 +115,8 @@ Tensor Trainer::total_loss(const Batch& batch, const std::vector<Tensor>& output
   Tensor total;
   for (std::int64_t k = 0; k < n; ++k) {
     const double weight = n == 1 ? 1.0 : correction_weight(train_.correction, train_.gamma, n, k);
-    const Tensor term = session_.model().loss(outputs[static_cast<std::size_t>(k)], batch);
+    const Tensor& output = outputs[static_cast<std::size_t>(k)];
+    const Tensor term = of_model(session_.model(), "loss", batch, [&] { return session_.model().loss(output, batch); });
     total = total.defined() ? total + weight * term : (n == 1 ? term : weight * term);
   }
   last_loss_ = total.item<double>();
@@ -122,9 +124,14 @@ Tensor Trainer::total_loss(const Batch& batch, const std::vector<Tensor>& output
     const double weight = r.options.weight_at(step_);
     if (weight == 0 || step_ % r.options.every != 0) continue;
     if (r.options.chance < 1 && torch::rand({}, torch::kFloat64).item<double>() >= r.options.chance) continue;
-    for (const Solved& solved : std::vector<Solved>(solves_)) total = total + weight * r.part->penalty(solved, generator_);
+    for (const Solved& solved : std::vector<Solved>(solves_)) total = total + weight * penalty(r, solved);
   }
   return total;
+}
+
+Tensor Trainer::penalty(WeightedRegularizer& r, const Solved& solved) {
+  return guarded([&] { return call_text(*r.part, "regularizer '" + r.name + "'", "penalty", solved.equilibrium.z().tensors()); },
+                 [&] { return r.part->penalty(solved, generator_); });
 }
 
 void Trainer::step(const Batch& batch) {
@@ -133,11 +140,11 @@ void Trainer::step(const Batch& batch) {
   Tensor loss;
   {
     const Stopwatch watch(clock_.forward);
-    loss = total_loss(batch, session_.model().forward(batch));
+    loss = total_loss(batch, of_model(session_.model(), "forward", batch, [&] { return session_.model().forward(batch); }));
   }
   {
     const Stopwatch watch(clock_.backward);
-    (train_.accumulate == 1 ? loss : loss * share_of_step()).backward();
+    of_model(session_.model(), "backward", batch, [&] { (train_.accumulate == 1 ? loss : loss * share_of_step()).backward(); });
   }
   statistics_.add(solves_);
   solves_.clear();

@@ -38,6 +38,7 @@ class Trainer {
   bool train_until_evaluation();
   void step(const Batch& batch);
   double share_of_step() const;
+  Tensor penalty(WeightedRegularizer& regularizer, const Solved& solved);
   Tensor total_loss(const Batch& batch, const std::vector<Tensor>& outputs);
   bool apply();
   void record_training();

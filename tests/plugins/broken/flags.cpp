@@ -1,0 +1,14 @@
+/// \file A plugin of the SDK that is compiled with flags that change how it is built. Without them it loads.
+#include <zstar/plugin.hpp>
+
+namespace {
+
+class Flags final : public zstar::Object {
+ public:
+  explicit Flags(zstar::Host&) {}
+};
+
+}  // namespace
+
+ZSTAR_PLUGIN("fixture.flags", "0.1.0", "compiled with other flags")
+ZSTAR_PART(Object, solver, Flags, "flags", "compiled with other flags")
