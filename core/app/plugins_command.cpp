@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/app/devices.hpp"
 #include "core/app/verify_command.hpp"
 #include "core/experiment/spec_text.hpp"
 #include "core/plugins/held_file.hpp"
@@ -115,6 +116,7 @@ bool good(const Arguments& arguments, const fs::path& file) {
 
 /// Reads the tags; loads each file in a child process, enters it, checks its tables, creates its parts; with --deep, verifies them.
 int check(const Arguments& arguments, const std::vector<std::string>& files) {
+  load_cuda();
   bool all = true, deep = true;
   for (const std::string& file : files) {
     const bool usable = good(arguments, file);
@@ -160,11 +162,12 @@ Command plugins_command() {
 
 Command probe_command() {
   po::options_description options("options");
-  options.add_options()("words", values_of("WORD"), "FILE NONCE");
-  return {"probe", "probe FILE NONCE", "the child of a check", "Loads a plugin for another process of this program and answers on descriptor 3.", {"words"}, std::move(options),
+  options.add_options()("words", values_of("WORD"), "FILE NONCE [cuda]");
+  return {"probe", "probe FILE NONCE [cuda]", "the child of a check", "Loads a plugin for another process of this program and answers on descriptor 3.", {"words"}, std::move(options),
           [](const Arguments& arguments) -> int {
             const auto words = arguments.list("words");
-            if (words.size() != 2) throw po::error("probe takes FILE and NONCE");
+            if (words.size() < 2 || words.size() > 3) throw po::error("probe takes FILE, NONCE, and the word cuda where the file needs it");
+            if (words.size() == 3) load_cuda();
             plugins::answer_probe(words[0], words[1]);
           }, {}, {}, /*hidden=*/true};
 }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include <optional>
 #include <random>
 
+#include "core/plugins/elf.hpp"
 #include "core/plugins/mapped.hpp"
 
 extern char** environ;
@@ -130,6 +132,14 @@ std::vector<std::string> fields(const std::string& text) {
   return result;
 }
 
+/// Whether the child must load LibTorch's CUDA libraries before: they are not linked, and a file that needs them would be refused.
+bool needs_cuda(const fs::path& file) {
+  const auto read = read_tag(file);
+  const auto* tag = std::get_if<FileTag>(&read);
+  return tag && (value_of(tag->ident, "cuda") != "none" ||
+                 std::any_of(tag->needed.begin(), tag->needed.end(), [](const std::string& n) { return n.find("cuda") != std::string::npos; }));
+}
+
 const char* const advice = "run 'zstar plugins check FILE' under a debugger, or ask its author; nothing of it was loaded here";
 
 /// What became of a child that did not answer. \param stage  what it was doing, as far as it said
@@ -160,7 +170,9 @@ void remember(const fs::path& entry) {
 
 ProbeReport probe(const HeldFile& file, const ProbeSettings& settings) {
   const std::string word = nonce(), name = file.path().string();
-  Child child({settings.program.string(), "probe", "--", std::filesystem::absolute(file.path()).string(), word});
+  std::vector<std::string> command{settings.program.string(), "probe", "--", fs::absolute(file.path()).string(), word};
+  if (needs_cuda(file.path())) command.emplace_back("cuda");
+  Child child(std::move(command));
   const auto text = child.listen(settings.seconds);
   const int status = child.end();
   // Stages, then the nonce, the code, and what belongs to it; the nonce again says that nothing is missing.

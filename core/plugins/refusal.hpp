@@ -21,9 +21,9 @@ struct Refusal {
   PluginError error(const std::string& file) const { return {code, message(file)}; }
 };
 
-/// One row of the table of codes in docs/plugins.md.
+/// One row of the table of codes in docs/plugins.md, which a test compares with this one.
 struct CodeText {
-  const char *code, *meaning;
+  const char *code, *meaning, *remedy;
 };
 /// All codes, rising.
 const std::vector<CodeText>& codes();

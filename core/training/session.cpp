@@ -76,6 +76,7 @@ class Session::PartHost final : public Host {
 
   void set(std::shared_ptr<EquilibriumLayer> layer) { layer_ = std::move(layer); }
   void set(std::shared_ptr<Norm> norm) { norm_ = std::move(norm); }
+  void release() { layer_.reset(), norm_.reset(); }
   void set(const Description& description) { description_ = std::make_shared<Description>(description); }
 
  private:
@@ -159,11 +160,13 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
     regularizers_.push_back({s->part, s->as<RegularizerOptions>(), create.operator()<Regularizer>(Kind::regularizer, *s)});
 }
 
+/// In the order of creation reversed.
 Session::~Session() {
-  regularizers_.clear();
+  while (!regularizers_.empty()) regularizers_.pop_back();
   model_.reset();
-  dataset_.reset();
   layer_.reset();
+  host_->release();
+  dataset_.reset();
 }
 
 Batch Session::to_device(Batch batch) const {

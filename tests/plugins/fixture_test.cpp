@@ -133,6 +133,11 @@ TEST(Fixture, FilesThatChangeTheProcessAreGoodWithAWarning) {  // 9e, 16, 17
   EXPECT_THAT(got.text, HasSubstr("locale.so: warning: changed the locale while loading; undone [Z163]"));
 }
 
+TEST(Codes, StandInTheDocumentation) {
+  const std::string page = test::read_file(ZSTAR_SOURCE_DIR "/docs/plugins.md");
+  for (const plugins::CodeText& c : plugins::codes()) EXPECT_THAT(page, HasSubstr("| " + std::string(c.code) + " | " + c.meaning + " | " + c.remedy + " |"));
+}
+
 TEST(Load, ErrorTextNamesTheSymbol) {  // M20: of Boost.DLL's errors only the exception has the loader's text
   Discovery d;
   d.user_folders = false;
