@@ -84,7 +84,6 @@ TEST(Fixture, FilesThatAreRefusedBeforeAnythingRuns) {
       {fixture("large_notes"), "Z110", "notes larger than 64 KiB"},                                    // 21k
       {ZSTAR_FIXTURE_OBJECT, "Z107", "an object file, not a shared library"},                          // 21e
       {program, "Z111", "no zstar tag"},                                                               // 21e
-      {fixture("old_strings"), "Z126", "built with libstdc++-cxx11abi0"},                              // 12a
       {fixture("packed"), "Z124", "sizes of shared types differ"},                                     // 12b
       {fixture("sanitized"), "Z127", sanitizer == "none" ? "built with the address sanitizer, this zstar without" : "built without"},  // 13
       {fixture("static_runtime"), "Z135", "carries its own C++ runtime"},                              // 23

@@ -15,7 +15,7 @@ template <std::size_t n>
 struct Note {
   std::uint32_t owner_size = 6, text_size = n - 1, type;
   char owner[8] = "zstar";
-  char text[(n + 3) / 4 * 4] = {};
+  char text[(n + 2) / 4 * 4] = {};
 };
 template <std::size_t n>
 constexpr Note<n> note(std::uint32_t type, const char (&text)[n]) {
