@@ -198,10 +198,13 @@ std::vector<std::string> changes_of(Solver& solver) {
   const torch::NoGradGuard no_grad;
   plugins::ProcessState state(plugins::ProcessState::Also::random);
   const Tensor z = torch::ones({3, 2});
-  solver.begin(3, 2);
-  solver.propose(z, z / 2);
-  solver.keep(torch::tensor({0, 2}));
-  solver.propose(z.narrow(0, 0, 2), z.narrow(0, 0, 2) / 2);
+  try {
+    solver.begin(3, 2);
+    solver.propose(z, z / 2);
+    solver.keep(torch::tensor({0, 2}));
+    solver.propose(z.narrow(0, 0, 2), z.narrow(0, 0, 2) / 2);
+  } catch (const std::exception&) {  // one that needs more than iterates; refusing changes nothing either
+  }
   return state.restore("in a call");
 }
 

@@ -151,8 +151,9 @@ TEST(Configuration, IsCheckedLikeAnExperiment) {
   EXPECT_THAT(configured("[plugin]\n", d), HasSubstr("did you mean: 'plugins'"));
   EXPECT_THAT(configured("[plugins]\nfolders = ['a/b']\n", d), HasSubstr("[plugins] folders holds 'a/b'\n  expected: an absolute folder"));
   EXPECT_THAT(configured("[plugins]\nallow = ['sha256:12']\n", d), HasSubstr("expected: \"sha256:\" and 64 hexadecimal digits"));
-  EXPECT_EQ(configured("", d), "");
-  EXPECT_FALSE(d.allowed.has_value());
+  plugins::Discovery untouched;
+  EXPECT_EQ(configured("", untouched), "");
+  EXPECT_FALSE(untouched.allowed.has_value());
 }
 
 TEST(Configuration, AnEmptyAllowListAllowsNothing) {
