@@ -1,3 +1,6 @@
+#include <fstream>
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "plugins/datasets/flow/augment.hpp"
