@@ -123,7 +123,7 @@ class Child {
   int answer_ = -1, status_ = 0;
 };
 
-std::vector<std::string> fields(const std::string& text) {
+std::vector<std::string> split_fields(const std::string& text) {
   std::vector<std::string> result(1);
   for (const char c : text) {
     if (c == field_end) result.emplace_back();
@@ -176,7 +176,7 @@ ProbeReport probe(const HeldFile& file, const ProbeSettings& settings) {
   const auto text = child.listen(settings.seconds);
   const int status = child.end();
   // Stages, then the nonce, the code, and what belongs to it; the nonce again says that nothing is missing.
-  const std::vector<std::string> said = fields(text.value_or(""));
+  const std::vector<std::string> said = split_fields(text.value_or(""));
   std::size_t at = 0;
   std::string stage = "while starting";
   while (at < said.size() && said[at].compare(0, 6, "while ") == 0) stage = said[at++];
