@@ -21,7 +21,7 @@ void run_schedules(Case& c) {
   }
   for (const auto& s : c.settings.at("timesteps"))
     for (const std::string kind : {"uniform", "quad", "custom"})
-      c.compare("output/seq_" + kind + "_" + std::to_string(s.get<std::int64_t>()), torch::tensor(times(kind, c.get("T", std::int64_t{1000}), s), torch::kInt64));
+      c.compare("output/seq_" + kind + "_" + std::to_string(s.get<std::int64_t>()), torch::tensor(zstar_ddim::times(kind, c.get("T", std::int64_t{1000}), s), torch::kInt64));
   for (const auto& d : c.settings.at("embedding_dims")) {
     const std::string name = std::to_string(d.get<std::int64_t>());
     c.compare("output/embedding_double_" + name, embedding(c.at("input/t"), d, torch::kFloat64));
