@@ -98,8 +98,10 @@ Library load(const HeldFile& file, const FileTag& tag) {
     result.warnings = state.restore("while loading");
   } catch (const Refusal& refusal) {
     throw refusal.error(name);
-  } catch (const std::exception& error) {
+  } catch (const boost::dll::fs::system_error& error) {
     throw not_linked(error.what()).error(name);
+  } catch (const std::exception& error) {  // of an initialiser, where the loader let it through instead of ending the process
+    throw Refusal{"Z152", std::string("threw an exception while loading: ") + error.what(), "", "let no initialiser throw; what may fail belongs into a part's constructor"}.error(name);
   }
   if (!file.unchanged()) throw Refusal{"Z141", "the file changed while it was loaded", "", "install plugins by rename, not by copying over"}.error(name);
   return result;

@@ -74,8 +74,8 @@ inline Tensor resized(const Tensor& t, std::int64_t height, std::int64_t width) 
   return torch::upsample_bilinear2d(t.unsqueeze(0), {height, width}, /*align_corners=*/false).squeeze(0);
 }
 
-/// Known vectors carried to where scaling puts their pixels (rounded half to even); of several the last one stays; row and column 0
-/// stay empty, as published. \return flow and valid at the new size
+/// Known vectors carried, in single precision as flow files hold them, to where scaling puts their pixels (rounded half to even); of
+/// several the last one stays; row and column 0 stay empty, as published. \return flow and valid at the new size
 inline std::pair<Tensor, Tensor> resize_sparse(const Tensor& flow, const Tensor& valid, double fx, double fy) {
   const std::int64_t h = valid.size(0), w = valid.size(1);
   const auto scaled = [](std::int64_t n, double f) { return static_cast<std::int64_t>(std::nearbyint(static_cast<double>(n) * f)); };
@@ -88,8 +88,8 @@ inline std::pair<Tensor, Tensor> resize_sparse(const Tensor& flow, const Tensor&
       if (inside[y * w + x] < 1) continue;
       const std::int64_t nx = scaled(x, fx), ny = scaled(y, fy);
       if (nx <= 0 || ny <= 0 || nx >= nw || ny >= nh) continue;
-      to.data_ptr<double>()[ny * nw + nx] = u[y * w + x] * fx;
-      to.data_ptr<double>()[nh * nw + ny * nw + nx] = v[y * w + x] * fy;
+      to.data_ptr<double>()[ny * nw + nx] = static_cast<float>(u[y * w + x] * fx);
+      to.data_ptr<double>()[nh * nw + ny * nw + nx] = static_cast<float>(v[y * w + x] * fy);
       set.data_ptr<double>()[ny * nw + nx] = 1;
     }
   return {to.to(flow.scalar_type()), set.to(valid.scalar_type())};

@@ -145,6 +145,7 @@ inline Tensor read_png16(const Bytes& bytes) {
   values = torch::empty({static_cast<std::int64_t>(h), static_cast<std::int64_t>(w), 3}, torch::kInt16);
   for (png_uint_32 y = 0; y < h; ++y) rows.push_back(static_cast<png_bytep>(values.data_ptr()) + static_cast<std::size_t>(y) * w * 6);
   png_read_image(png, rows.data());
+  png_read_end(png, nullptr);  // a file without its end is cut short
   png_destroy_read_struct(&png, &info, nullptr);
   return values.to(torch::kInt32).bitwise_and(0xffff);
 }

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/parts.hpp"
+#include "zstar/guard.hpp"
 #include "zstar/splitting.hpp"
 
 namespace {
@@ -51,7 +52,7 @@ TEST(Splitting, SolvesMonotoneMapsOnWhichPlainIterationDiverges) {
 
 TEST(Splitting, PeacemanRachfordRefusesAMapWithoutHalves) {
   const Monotone m(1, 4, 1.0, 0.5);
-  EXPECT_THROW(run("peaceman_rachford", m, nullptr, 1.0), std::invalid_argument);
+  EXPECT_THROW(run("peaceman_rachford", m, nullptr, 1.0), zstar::PartError);
   EXPECT_NO_THROW(run("forward_backward", m, nullptr, 0.5));
 }
 

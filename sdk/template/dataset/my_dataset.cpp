@@ -37,15 +37,15 @@ class MyDataset final : public zstar::Dataset {
   std::vector<std::vector<std::int64_t>> batches(Split split, std::int64_t batch_size, std::uint64_t shuffle_seed) const override {
     auto generator = at::detail::createCPUGenerator(shuffle_seed);
     const std::int64_t n = size(split);
-    const Tensor order = first(static_cast<std::int64_t>(split)) + (split == Split::train ? torch::randperm(n, generator) : torch::arange(n));
+    const Tensor order = split == Split::train ? torch::randperm(n, generator) : torch::arange(n);
     std::vector<std::vector<std::int64_t>> out;
     for (const Tensor& batch : order.split(batch_size)) out.emplace_back(batch.data_ptr<std::int64_t>(), batch.data_ptr<std::int64_t>() + batch.numel());
     return out;
   }
 
-  zstar::Batch load(Split, const std::vector<std::int64_t>& indices, std::uint64_t) const override {
-    const Tensor rows = torch::tensor(indices, torch::kInt64);
-    return {{{"images", images_.index_select(0, rows)}, {"labels", labels_.index_select(0, rows)}}, indices};
+  zstar::Batch load(Split split, const std::vector<std::int64_t>& indices, std::uint64_t) const override {
+    const Tensor rows = torch::tensor(indices, torch::kInt64) + first(static_cast<std::int64_t>(split));
+    return {{{"images", images_.index_select(0, rows)}, {"labels", labels_.index_select(0, rows)}}, {rows.data_ptr<std::int64_t>(), rows.data_ptr<std::int64_t>() + rows.numel()}};
   }
 
  private:

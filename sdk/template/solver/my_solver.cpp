@@ -19,7 +19,9 @@ class MySolver final : public zstar::Solver {
   MySolver(const Options& o, zstar::Host& host) : o_(o), products_(host.products()) {}
 
   void begin(std::int64_t, std::int64_t) override { z_ = fz_ = Tensor(); }
-  void keep(const Tensor& rows) override { z_ = z_.index_select(0, rows), fz_ = fz_.index_select(0, rows); }
+  void keep(const Tensor& rows) override {
+    if (z_.defined()) z_ = z_.index_select(0, rows), fz_ = fz_.index_select(0, rows);
+  }
 
   Tensor propose(const Tensor& z, const Tensor& fz) override {
     Tensor next = fz;
