@@ -12,7 +12,6 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
-#include <optional>
 #include <random>
 
 #include "core/plugins/elf.hpp"
@@ -81,22 +80,26 @@ class Child {
     ::close(answer_);
   }
 
-  /// What it wrote until it ended or closed the pipe. \return nothing if it does neither in time
-  std::optional<std::string> listen(double seconds) {
+  struct Heard {
+    std::string text;
+    bool in_time = true;
+  };
+  /// What it writes until it ends, closes the pipe, or its time is up.
+  Heard listen(double seconds) {
     const auto deadline = Clock::now() + std::chrono::duration<double>(seconds);
     std::string text;
     while (true) {
       const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-      if (left <= 0) return std::nullopt;
+      if (left <= 0) return {text, /*in_time=*/false};
       pollfd wait{answer_, POLLIN, 0};
       const int ready = ::poll(&wait, 1, static_cast<int>(std::min<long long>(left, 50)));
       if (ready > 0) {
         char buffer[4096];
         const ssize_t n = ::read(answer_, buffer, sizeof buffer);
-        if (n <= 0) return text;
+        if (n <= 0) return {text};
         text.append(buffer, static_cast<std::size_t>(n));
       } else if (ended()) {
-        return text;  // whatever it left behind may hold the pipe open
+        return {text};  // whatever it left behind may hold the pipe open
       }
     }
   }
@@ -173,14 +176,14 @@ ProbeReport probe(const HeldFile& file, const ProbeSettings& settings) {
   std::vector<std::string> command{settings.program.string(), "probe", "--", fs::absolute(file.path()).string(), word};
   if (needs_cuda(file.path())) command.emplace_back("cuda");
   Child child(std::move(command));
-  const auto text = child.listen(settings.seconds);
+  const auto [text, in_time] = child.listen(settings.seconds);
   const int status = child.end();
   // Stages, then the nonce, the code, and what belongs to it; the nonce again says that nothing is missing.
-  const std::vector<std::string> said = split_fields(text.value_or(""));
+  const std::vector<std::string> said = split_fields(text);
   std::size_t at = 0;
   std::string stage = "while starting";
   while (at < said.size() && said[at].compare(0, 6, "while ") == 0) stage = said[at++];
-  if (!text) throw Refusal{"Z153", "did not finish within " + std::to_string(static_cast<int>(settings.seconds)) + " s " + stage, "", advice}.error(name);
+  if (!in_time) throw Refusal{"Z153", "did not finish within " + std::to_string(static_cast<int>(settings.seconds)) + " s " + stage, "", advice}.error(name);
   if (said.size() < at + 3 || said[at] != word || said.back() != word) throw lost(status, stage).error(name);
   const std::string& code = said[at + 1];
   if (code != "good") throw PluginError(code, said[at + 2]);

@@ -18,7 +18,11 @@ TEST_F(MyDataset, HasEverySampleInOneSplitAndOneBatch) {
   std::set<std::int64_t> seen;
   std::size_t count = 0;
   for (const Split split : {Split::train, Split::validation, Split::test})
-    for (const auto& batch : data->batches(split, 8, 1)) seen.insert(batch.begin(), batch.end()), count += batch.size();
+    for (const auto& batch : data->batches(split, 8, 1)) {
+      const auto ids = data->load(split, batch, 0).ids;
+      seen.insert(ids.begin(), ids.end());
+      count += ids.size();
+    }
 
   EXPECT_EQ(count, 50u);
   EXPECT_EQ(seen.size(), 50u);
