@@ -160,6 +160,10 @@ class Driven final : public Evaluator {
     if (monitor_.calls() >= enforced_.max_evaluations) return std::nullopt;
     if (enforced_.stop_early && monitor_.running_count() == 0) return std::nullopt;
     Tensor fz = evaluated(z);
+    if (purpose == Purpose::probe) {
+      monitor_.probed();
+      return fz;
+    }
     const Tensor norms = measure(z.contiguous(), fz).cpu().contiguous();
     monitor_.evaluated(norms.data_ptr<double>(), nullptr);
     best_.update(z, monitor_, nullptr);

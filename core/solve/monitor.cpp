@@ -94,11 +94,23 @@ void Monitor::evaluated(const double* norms, const std::vector<std::int64_t>* ro
   if (whole_ && running_count_ > 0 && within_tolerance == running_count_)
     for (std::size_t sample = 0; sample < samples_.size(); ++sample)
       if (!stopped_[sample]) stop(sample, Reason::converged);
-  if (options_.trace)
-    for (const Sample& s : samples_) {
-      trace_.absolute.push_back(s.residual);
-      trace_.relative.push_back(s.relative);
-    }
+  extend_trace();
+}
+
+void Monitor::probed() {
+  ++calls_;
+  changed_ = false;
+  for (std::size_t b = 0; b < samples_.size(); ++b)
+    if (!stopped_[b]) samples_[b].calls = calls_;
+  extend_trace();
+}
+
+void Monitor::extend_trace() {
+  if (!options_.trace) return;
+  for (const Sample& s : samples_) {
+    trace_.absolute.push_back(s.residual);
+    trace_.relative.push_back(s.relative);
+  }
 }
 
 Report Monitor::finish(bool last) {

@@ -18,6 +18,9 @@ class Monitor {
   /// \param norms  ‖f(z) − z‖ of n rows, then ‖f(z)‖ of n rows \param rows  their samples, all if null
   void evaluated(const double* norms, const std::vector<std::int64_t>* rows);
 
+  /// An evaluation that is counted alone: its point is no iterate.
+  void probed();
+
   /// Of the last evaluation, by row: its residual is the sample's least so far and the sample was running.
   const std::vector<char>& improved() const { return improved_; }
   bool all_improved() const { return all_improved_; }
@@ -42,6 +45,7 @@ class Monitor {
   bool update(std::size_t sample, double residual, double relative);
   bool judge(std::size_t sample);
   void stop(std::size_t sample, Reason reason);
+  void extend_trace();
 
   const Options& options_;
   std::int64_t patience_;

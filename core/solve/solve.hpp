@@ -20,6 +20,7 @@ struct Options {
   double tolerance = 1e-3;
   std::int64_t max_evaluations = 40;
   std::optional<std::int64_t> eval_max_evaluations;
+  double eval_factor = 1.0;
   std::string stop = "relative";
   std::optional<double> absolute_tolerance;
   std::string measure = "l2";
@@ -38,6 +39,7 @@ struct Options {
         opt("max_evaluations", &O::max_evaluations, "evaluations of f allowed in training", at_least(0)),
         opt("eval_max_evaluations", &O::eval_max_evaluations, "evaluations allowed in evaluation; unset: as in training",
             at_least(0)),
+        opt("eval_factor", &O::eval_factor, "evaluations allowed in evaluation, times those in training; eval_max_evaluations wins", above(0.0)),
         choice("stop", &O::stop,
                "residual that the tolerance is for: ‖f(z) − z‖/‖f(z)‖, ‖f(z) − z‖, either of them, or both",
                {"relative", "absolute", "any", "all"}),

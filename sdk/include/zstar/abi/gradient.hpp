@@ -16,6 +16,8 @@ struct AdjointProblem {
   std::function<Tensor(const Tensor& u)> vjp;    ///< u ↦ Jᵀu, counted
   bool samples_independent = false;
   InverseJacobian* estimate = nullptr;           ///< of the forward solver, where it exports one
+  std::function<Tensor(const Tensor& v)> jvp;    ///< v ↦ Jv, for two vector–Jacobian products
+  Declared declared;                             ///< what the map says of J
 };
 
 /// What an adjoint method may call while backward runs.
@@ -30,11 +32,18 @@ class AdjointServices {
   ~AdjointServices() = default;
 };
 
-enum class JacobianAt : std::uint32_t { state, image };
+/// Where J is taken: at z⋆, at its image f(z⋆), or at z⋆ by the graph of y itself, which is then kept and spares an evaluation.
+enum class JacobianAt : std::uint32_t { state, image, graph };
 
 /// By query of a gradient method: it reads AdjointProblem::estimate, so the forward solver is kept until backward.
 struct UsesEstimate {
   static constexpr std::string_view id = "zstar.gradient.uses-estimate/1";
+};
+
+/// By query of a gradient method: it iterates by itself. It is handed z0 where others get a solved state, no forward solver
+/// runs, and the last state that it returns is the equilibrium.
+struct FromStart {
+  static constexpr std::string_view id = "zstar.gradient.from-start/1";
 };
 
 /// Solves an adjoint problem: returns u, [B, D].
@@ -46,7 +55,8 @@ class GradientServices {
   /// f(z) on the autograd graph, counted.
   virtual State evaluate(const FixedPointMap& f, const State& z) = 0;
   /// y = f(z⋆) on the graph, with a node on y that replaces the cotangent v by u = adjoint(u = v + Jᵀu).
-  /// \param jacobian_at  J is taken at z⋆, or at its image f(z⋆)
+  /// Right under several backward passes and any number of calls. A second derivative exists where f names its captured tensors
+  /// and J is taken at the state; elsewhere asking for one is an error.
   /// \par Sources  Bai, Kolter & Koltun, NeurIPS 2019, Theorem 1
   virtual State implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint, JacobianAt jacobian_at) = 0;
  protected:

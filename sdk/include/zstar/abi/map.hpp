@@ -18,6 +18,14 @@ struct Captured {
   std::optional<std::int64_t> batch_axis;
 };
 
+/// What is proven of the Jacobian J = ∂f/∂z, at every state and in the 2-norm of a sample. Solvers and certificates trust it:
+/// declare only what holds whatever the values of x and θ are.
+struct Declared {
+  bool symmetric = false;           ///< J = Jᵀ
+  std::optional<double> lipschitz;  ///< L with ‖J‖ ≤ L
+  std::optional<double> monotone;   ///< m with ⟨v, (I − J) v⟩ ≥ m ‖v‖²
+};
+
 /// f: z ↦ f(z; x, θ), fixed during one solve and its backward pass. A cheap handle: copies share the function.
 ///
 /// A map that names its captured tensors can be restricted to rows (if its samples are independent) and has second
@@ -47,6 +55,13 @@ class FixedPointMap {
   bool samples_independent() const { return samples_independent_; }
   const std::vector<Tensor>& captured() const { return tensors_; }
 
+  /// What is proven of the Jacobian; nothing unless said.
+  FixedPointMap& declare(Declared declared) {
+    declared_ = declared;
+    return *this;
+  }
+  const Declared& declared() const { return declared_; }
+
   /// f for the samples `rows` (int64, [n]) alone. \pre samples_independent()
   FixedPointMap at_rows(const Tensor& rows) const {
     if (!samples_independent_) throw std::logic_error("a map with dependent samples cannot be restricted to rows");
@@ -63,6 +78,7 @@ class FixedPointMap {
   std::vector<Tensor> tensors_;
   std::vector<std::optional<std::int64_t>> axes_;
   bool names_captured_ = false, samples_independent_ = false;
+  Declared declared_;
 };
 
 }  // namespace zstar

@@ -53,7 +53,8 @@ struct Limits {
   bool stop_early = true;                ///< the solve ends once every sample has stopped
 };
 
-enum class Purpose : std::uint8_t { step, line_search };
+/// What an evaluation is for. A probe is a product with the Jacobian in disguise: counted, but neither judged nor a candidate.
+enum class Purpose : std::uint8_t { step, line_search, probe };
 
 /// f through the accounting of the framework: every call is counted, measured and offered as best iterate.
 class Evaluator {

@@ -1,0 +1,129 @@
+#pragma once
+/// \file checkpoint(): a part of the graph is given up and made again in the backward pass. Compiled into the plugin.
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <ATen/Context.h>
+#include <ATen/SequenceNumber.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/types.h>
+
+namespace zstar::nn {
+namespace detail {
+
+using torch::autograd::edge_list;
+using torch::autograd::Node;
+using torch::autograd::variable_list;
+
+/// Where the graph of `outputs`, made since the sequence number `first`, ends: the edges to whatever was there before. They are the
+/// gradients of all that the outputs depend on, whether it was handed over or captured by a closure.
+inline edge_list boundary(const std::vector<torch::Tensor>& outputs, std::uint64_t first) {
+  edge_list edges, open;
+  std::unordered_set<Node*> seen;
+  const auto known = [&edges](const torch::autograd::Edge& e) {
+    for (const auto& other : edges)
+      if (other == e) return true;
+    return false;
+  };
+  const auto visit = [&](const torch::autograd::Edge& e) {
+    if (!e.is_valid()) return;
+    const std::uint64_t number = e.function->sequence_nr();
+    if (number < first || number == UINT64_MAX) {  // leaves have no sequence number
+      if (!known(e)) edges.push_back(e);
+    } else if (seen.insert(e.function.get()).second) {
+      open.push_back(e);
+    }
+  };
+  for (const torch::Tensor& t : outputs)
+    if (t.requires_grad()) visit(torch::autograd::impl::gradient_edge(t));
+  for (std::size_t i = 0; i < open.size(); ++i)
+    for (const auto& e : torch::autograd::edge_list(open[i].function->next_edges())) visit(e);
+  return edges;
+}
+
+/// The state of the random generator that operations on a device draw from.
+class RandomState {
+ public:
+  explicit RandomState(const torch::Device& device) : generator_(at::globalContext().defaultGenerator(device)) {
+    const std::lock_guard<std::mutex> lock(generator_.mutex());
+    state_ = generator_.get_state();
+  }
+  void restore() {
+    const std::lock_guard<std::mutex> lock(generator_.mutex());
+    generator_.set_state(state_);
+  }
+
+ private:
+  at::Generator generator_;
+  torch::Tensor state_;
+};
+
+class CheckpointNode final : public Node {
+ public:
+  using Function = std::function<std::vector<torch::Tensor>()>;
+  CheckpointNode(Function f, RandomState random, torch::Device device, edge_list edges)
+      : Node(edge_list(edges)), f_(std::move(f)), random_(std::move(random)), device_(device), edges_(std::move(edges)) {}
+
+  variable_list apply(variable_list&& cotangents) override {
+    if (!f_) throw std::runtime_error("backward a second time through a checkpoint that was freed; give retain_graph = true the first time");
+    const bool again = torch::GradMode::is_enabled();
+    std::vector<torch::Tensor> outputs;
+    {
+      const torch::AutoGradMode grad(true);
+      RandomState now(device_);
+      random_.restore();
+      outputs = f_();
+      now.restore();
+    }
+    edge_list roots;
+    variable_list seeds;
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      if (cotangents[i].defined() && outputs[i].requires_grad()) {
+        roots.push_back(torch::autograd::impl::gradient_edge(outputs[i]));
+        seeds.push_back(cotangents[i]);
+      }
+    if (roots.empty()) return variable_list(edges_.size());
+    return torch::autograd::Engine::get_default_engine().execute(roots, seeds, /*keep_graph=*/again, /*create_graph=*/again,
+                                                                 /*accumulate_grad=*/false, edges_);
+  }
+  void release_variables() override { f_ = nullptr; }
+
+ private:
+  Function f_;
+  RandomState random_;
+  torch::Device device_;
+  edge_list edges_;
+};
+
+}  // namespace detail
+
+/// f() on the autograd graph, of which nothing but the result is kept: backward evaluates f once more, with the random numbers of the first
+/// time. Whatever f depends on gets its gradient, captured by a closure or not; second derivatives exist.
+/// \param f  deterministic but for the generator of `device`; its tensors must not change before backward
+/// \par Cost  one more evaluation of f a backward pass; memory of the outputs alone
+/// \par Sources  Griewank & Walther, ACM Trans. Math. Softw. 26 (2000), doi:10.1145/347837.347846 (recomputation instead of storage)
+inline std::vector<torch::Tensor> checkpoint(std::function<std::vector<torch::Tensor>()> f, const torch::Device& device) {
+  if (!torch::GradMode::is_enabled()) return f();
+  detail::RandomState random(device);
+  const std::uint64_t first = at::sequence_number::peek();
+  std::vector<torch::Tensor> values = f();
+  detail::edge_list edges = detail::boundary(values, first);
+  if (edges.empty()) return values;
+  const std::shared_ptr<detail::CheckpointNode> node(new detail::CheckpointNode(std::move(f), std::move(random), device, std::move(edges)),
+                                                     torch::autograd::deleteNode);
+  for (torch::Tensor& t : values) {
+    t = t.detach();
+    if (t.is_floating_point()) torch::autograd::create_gradient_edge(t, node);
+  }
+  return values;
+}
+
+}  // namespace zstar::nn
