@@ -1,6 +1,10 @@
 #include "core/gradient/adjoint.hpp"
 
+#include <algorithm>
 #include <stdexcept>
+
+#include "core/gradient/gmres.hpp"
+#include "zstar/abi/linear.hpp"
 
 namespace zstar::gradient {
 namespace {
@@ -8,27 +12,31 @@ namespace {
 /// Rows of v divided by their norms, so that the tolerance is relative to |v| and no loss is too small.
 struct Scaled {
   explicit Scaled(const Tensor& v) : norm(v.norm(2, {1}, /*keepdim=*/true)) {
-    const Tensor divisor = torch::where(norm > 0, norm, torch::ones_like(norm));
+    divisor = torch::where(norm > 0, norm, torch::ones_like(norm));
     unit = v / divisor;
   }
-  Tensor norm, unit;  // [B, 1], [B, D]
+  Tensor norm, divisor, unit;  // [B, 1], [B, 1], [B, D]
 };
-
-bool failed(Reason reason) { return reason != Reason::converged && reason != Reason::floor; }
 
 }  // namespace
 
+bool AdjointRunner::failed(Reason reason) const {
+  return reason != Reason::converged && reason != Reason::floor && (budget_fails_ || reason != Reason::budget);
+}
+
 Tensor AdjointRunner::solve(const AdjointProblem& problem, const Tensor& start) {
   const torch::NoGradGuard no_grad;
+  budget_fails_ = true;
   const auto solver = solver_.make();
+  if (auto* linear = query<LinearSolver>(*solver)) linear->told({problem.declared.symmetric, problem.estimate, problem.samples_independent});
   solve::Options options = solver_.options;
   const bool scale = options_.adjoint_scale == "cotangent";
   const Tensor& v = problem.cotangent;
   const Scaled scaled(scale ? v : Tensor(torch::ones({1, 1}, v.options())));
   const Tensor right = scale ? scaled.unit : v;
   if (scale && options.stop == "relative") options.stop = "absolute";  // relative to |v|, which is 1
-  Tensor u0 = start.defined() ? (scale ? start / torch::where(scaled.norm > 0, scaled.norm, torch::ones_like(scaled.norm)) : start)
-                              : torch::zeros_like(v);
+  const Tensor from = start.defined() ? start : starts_.adjoint(keys_, v);
+  const Tensor u0 = from.defined() ? (scale ? from / scaled.divisor : from) : torch::zeros_like(v);
   const solve::PackedMap map = [&](const Tensor& u) { return problem.vjp(u).add_(right); };
   auto out = solve::solve_packed(*solver, solver_.name, map, u0, options);
   if (scale) {
@@ -39,26 +47,45 @@ Tensor AdjointRunner::solve(const AdjointProblem& problem, const Tensor& start) 
     }
     out.report.trace.relative = out.report.trace.absolute;
   }
+  const Tensor u = scale ? out.z * scaled.norm : out.z;
+  starts_.keep_adjoint(keys_, u, out.report);
   reports_.push_back(std::move(out.report));
-  return scale ? out.z * scaled.norm : out.z;
+  return u;
 }
 
 Tensor AdjointRunner::run(const Adjoint& method, const AdjointProblem& problem) {
   const std::size_t before = reports_.size();
-  Tensor u = method(problem, *this);
+  const Tensor u = method(problem, *this);
   if (reports_.size() == before || options_.failed_samples == "keep") return u;
-  const Report& report = reports_.back();
-  const Tensor lost = torch::zeros({static_cast<std::int64_t>(report.reasons.size()), 1}, torch::kBool);
-  bool any = false;
-  for (std::size_t b = 0; b < report.reasons.size(); ++b)
-    if (failed(report.reasons[b])) lost[static_cast<std::int64_t>(b)][0] = any = true;
-  if (!any) return u;
-  if (options_.failed_samples == "abort")
-    throw std::runtime_error("the adjoint solve with '" + report.method + "' failed: " +
-                             solve::text_of(report.reasons[static_cast<std::size_t>(lost.argmax().item<std::int64_t>())]).sentence +
+  const std::vector<Reason> reasons = reports_.back().reasons;
+  const Tensor lost = torch::zeros({static_cast<std::int64_t>(reasons.size()), 1}, torch::kBool);
+  for (std::size_t b = 0; b < reasons.size(); ++b) lost.data_ptr<bool>()[b] = failed(reasons[b]);
+  if (!lost.any().item<bool>()) return u;
+  return instead(problem, u, lost.to(u.device()));
+}
+
+Tensor AdjointRunner::instead(const AdjointProblem& problem, const Tensor& u, const Tensor& lost) {
+  const std::string& policy = options_.failed_samples;
+  if (policy == "abort") {
+    const Report& report = reports_.back();
+    const auto first = std::find_if(report.reasons.begin(), report.reasons.end(), [this](Reason r) { return failed(r); });
+    throw std::runtime_error("the adjoint solve with '" + report.method + "' failed: " + solve::text_of(*first).sentence +
                              "; raise its max_evaluations or choose another [gradient] solver");
-  const Tensor instead = options_.failed_samples == "zero" ? torch::zeros_like(u) : problem.cotangent;
-  return torch::where(lost.to(u.device()), instead, u);
+  }
+  if (policy == "gmres") return by_gmres(problem, u, lost);
+  if (policy == "one_step") return torch::where(lost, problem.cotangent, u);
+  const Tensor kept = torch::where(lost, torch::zeros_like(u), u);
+  if (policy == "zero") return kept;
+  const double batch = static_cast<double>(u.size(0)), left = batch - static_cast<double>(lost.sum().item<std::int64_t>());
+  return left > 0 ? kept * (batch / left) : kept;  // the mean over the batch becomes that over the samples left
+}
+
+/// Samples whose result is no better than none begin at zero.
+Tensor AdjointRunner::by_gmres(const AdjointProblem& problem, const Tensor& u, const Tensor& lost) {
+  const Tensor found = torch::where(u.isfinite(), u, torch::zeros_like(u));
+  auto solution = gmres(products(), problem, found, lost, {solver_.options.tolerance, solver_.options.max_evaluations});
+  reports_.push_back(std::move(solution.report));
+  return torch::where(lost, solution.u, u);
 }
 
 }  // namespace zstar::gradient

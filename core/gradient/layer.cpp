@@ -3,120 +3,99 @@
 #include <exception>
 #include <utility>
 
-#include "core/gradient/adjoint.hpp"
-#include "core/gradient/implicit.hpp"
+#include "core/gradient/call.hpp"
+#include "core/gradient/nodes.hpp"
 #include "core/gradient/plan.hpp"
-#include "zstar/guard.hpp"
+#include "zstar/abi/linear.hpp"
 
 namespace zstar::gradient {
 
 struct Layer::Impl {
-  explicit Impl(LayerParts p) : parts(std::move(p)) {}
+  explicit Impl(LayerParts p) : parts(std::move(p)), starts(std::make_shared<Starts>(parts.start)) {}
   LayerParts parts;
+  std::shared_ptr<Starts> starts;
   std::vector<Solved>* sink = nullptr;
+  std::vector<std::shared_ptr<Watched>>* watched = nullptr;
+
+  std::shared_ptr<Watched> watch() const {
+    if (!watched) return nullptr;
+    watched->push_back(std::make_shared<Watched>());
+    return watched->back();
+  }
 };
 
 namespace {
 
-State detached(const State& z) {
-  std::vector<Tensor> tensors;
-  for (const Tensor& t : z) tensors.push_back(t.detach());
-  return {std::move(tensors), z.axes()};
-}
-
-/// The services of one call of the layer. Gradient methods see them while states are attached; what backward needs
-/// later is kept by the nodes.
-class Call final : public GradientServices {
+/// Plain iteration, to measure a state by one evaluation.
+class Plain final : public Solver {
  public:
-  Call(const LayerParts& parts, const Splitting* halves, Equilibrium& result) : parts_(parts), halves_(halves), result_(result) {
-    result_.backward = std::make_shared<std::vector<Report>>();
-  }
-
-  State evaluate(const FixedPointMap& f, const State& z) override {
-    ++result_.gradient_evaluations;
-    try {
-      return f(z);
-    } catch (...) {
-      of_map_ = std::current_exception();  // passes through the method unchanged, for it is not the method's
-      throw;
-    }
-  }
-
-  State implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint, JacobianAt jacobian_at) override {
-    const State y = evaluate(f, z_star);
-    auto call = std::make_shared<ImplicitCall>();
-    call->f = f;
-    call->at = detached(jacobian_at == JacobianAt::image ? y : z_star);
-    call->forward = estimate_;
-    call->adjoint = [method = std::move(adjoint), part = current_, solver = parts_.adjoint, options = parts_.options,
-                     reports = result_.backward](const AdjointProblem& problem) {
-      return guarded([&] { return call_text(*part, "gradient method", "its adjoint", {problem.cotangent}); },
-                     [&] { return AdjointRunner(solver, options, *reports).run(method, problem); });
-    };
-    return attach_implicit(y, std::move(call));
-  }
-
-  /// Runs the forward solver from z for `budget` evaluations.
-  solve::Outcome forward(const FixedPointMap& f, const State& z, solve::Options options, std::int64_t budget,
-                         const std::vector<std::int64_t>& sample_at) {
-    options.max_evaluations = budget;
-    std::shared_ptr<Solver> solver = parts_.forward.make();
-    const bool keep = parts_.gradient->query(UsesEstimate::id) != nullptr;
-    if (keep && options.finished == "compact") options.finished = "mask";  // the estimate must cover every sample
-    solve::Outcome out = solve::solve(*solver, parts_.forward.name, f, z, options, sample_at, halves_);
-    if (keep) estimate_ = std::move(solver);
-    result_.forward.push_back(out.report);
-    return out;
-  }
-
-  void attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count) {
-    current_ = index + 1 == count ? parts_.gradient : parts_.intermediate;
-    const torch::AutoGradMode grad(true);
-    try {
-      auto states = guarded([&] { return call_text(*current_, "gradient method", "attach", z.tensors()); }, [&] {
-        return current_->attach(f, detached(z), static_cast<std::int64_t>(index), static_cast<std::int64_t>(count), *this);
-      });
-      for (State& state : states) result_.states.push_back(std::move(state));
-    } catch (const PartError&) {
-      if (of_map_) std::rethrow_exception(of_map_);
-      throw;
-    }
-  }
-
- private:
-  const LayerParts& parts_;
-  const Splitting* halves_;
-  Equilibrium& result_;
-  std::shared_ptr<Solver> estimate_;
-  std::shared_ptr<GradientMethod> current_;  // whose attach runs
-  std::exception_ptr of_map_;
+  void begin(std::int64_t, std::int64_t) override {}
+  Tensor propose(const Tensor&, const Tensor& fz) override { return fz; }
+  void keep(const Tensor&) override {}
 };
 
-void solve_indexing(Call& call, const FixedPointMap& f, const State& z0, const solve::Options& options,
-                    const std::vector<std::int64_t>& marks, Equilibrium& result) {
-  solve::Outcome out = call.forward(f, z0, options, marks.back(), marks);
-  for (std::size_t k = 0; k < marks.size(); ++k) call.attach(f, out.samples[k], k, marks.size());
+/// One call of the layer: its map, start and budgets.
+struct Problem {
+  const FixedPointMap& f;
+  State z0;
+  solve::Options options;
+  std::vector<std::int64_t> marks;
+};
+
+void solve_indexing(Call& call, const Problem& p, const std::shared_ptr<Watched>& watched, Equilibrium& result) {
+  solve::Outcome out = call.forward(p.f, p.z0, p.options, p.marks.back(), p.marks);
+  for (std::size_t k = 0; k < p.marks.size(); ++k)
+    call.attach(p.f, out.samples[k], k, p.marks.size(), k + 1 == p.marks.size() ? watched : nullptr);
   result.fixed_point = std::move(out.z);
 }
 
-void solve_sliced(Call& call, const FixedPointMap& f, const State& z0, const solve::Options& options,
-                  const std::vector<std::int64_t>& marks, Equilibrium& result) {
-  State z = z0;
+void solve_sliced(Call& call, const Problem& p, const std::shared_ptr<Watched>& watched, Equilibrium& result) {
+  State z = p.z0;
   std::int64_t from = 0;
-  for (std::size_t k = 0; k < marks.size(); ++k) {
-    solve::Outcome out = call.forward(f, z, options, marks[k] - from, {});
-    call.attach(f, out.z, k, marks.size());
+  for (std::size_t k = 0; k < p.marks.size(); ++k) {
+    solve::Outcome out = call.forward(p.f, z, p.options, p.marks[k] - from, {});
+    call.attach(p.f, out.z, k, p.marks.size(), k + 1 == p.marks.size() ? watched : nullptr);
     result.fixed_point = out.z;
     z = detached(result.states.back());
-    from = marks[k];
+    from = p.marks[k];
   }
+}
+
+/// The method iterates from z0 by itself; one more evaluation says how far it came.
+void solve_from_start(Call& call, const Problem& p, const std::string& method, const std::shared_ptr<Watched>& watched, Equilibrium& result) {
+  call.attach(p.f, p.z0, 0, 1, watched);
+  result.fixed_point = detached(result.states.back());
+  if (watched) watched->at = result.fixed_point;
+  solve::Options once = p.options;
+  once.max_evaluations = 1;
+  Plain plain;
+  Report report = solve::solve(plain, method, p.f, result.fixed_point, once).report;
+  for (std::size_t b = 0; b < report.evaluations.size(); ++b) {
+    report.evaluations[b] += result.gradient_evaluations;
+    report.best[b] = report.evaluations[b];
+    if (report.first_converged[b] > 0) report.first_converged[b] = report.evaluations[b];
+  }
+  result.forward.push_back(std::move(report));
+}
+
+std::int64_t budget_of(const SolveOptions& request, const solve::Options& options) {
+  if (request.max_evaluations) return *request.max_evaluations;
+  if (request.training) return options.max_evaluations;
+  return options.eval_max_evaluations.value_or(static_cast<std::int64_t>(static_cast<double>(options.max_evaluations) * options.eval_factor));
 }
 
 }  // namespace
 
 Layer::Layer(LayerParts parts) : impl_(std::make_shared<Impl>(std::move(parts))) {
-  const LayerParts& p = impl_->parts;
-  sampling_marks(p.options, p.forward.options.max_evaluations);
+  LayerParts& p = impl_->parts;
+  const auto marks = sampling_marks(p.options, p.forward.options.max_evaluations);
+  if (p.gradient->query(FromStart::id) && marks.size() > 1)
+    throw OptionError("states", "the gradient method iterates from the start by itself, so no states of a solve can be sampled; ask the method for more than one");
+  if (p.intermediate->query(FromStart::id))
+    throw OptionError("intermediate", "the gradient method of sampled states must take the states that a solve found; this one iterates from the start by itself");
+  const auto adjoint = p.adjoint.make();
+  const auto* linear = zstar::query<LinearSolver>(*adjoint);
+  p.estimate_wanted = p.gradient->query(UsesEstimate::id) || (linear && linear->wants_estimate());
 }
 
 Layer::~Layer() = default;
@@ -129,27 +108,38 @@ Equilibrium Layer::solve(const FixedPointMap& f, const Splitting& halves, const 
 
 Equilibrium Layer::run(const FixedPointMap& f, const Splitting* halves, const State& z0, const SolveOptions& request) {
   const LayerParts& parts = impl_->parts;
-  solve::Options options = parts.forward.options;
-  if (request.tolerance) options.tolerance = *request.tolerance;
-  const std::int64_t budget = request.max_evaluations.value_or(
-      request.training ? options.max_evaluations : options.eval_max_evaluations.value_or(options.max_evaluations));
+  Problem p{f, impl_->starts->begin(detached(z0), request.sample_ids, request.training), parts.forward.options, {}};
+  if (request.tolerance) p.options.tolerance = *request.tolerance;
+  const std::int64_t budget = budget_of(request, p.options);
   const bool joined = torch::GradMode::is_enabled() && request.gradient.value_or(request.training);
 
   Equilibrium result;
-  Call call(parts, halves, result);
-  const State start = detached(z0);
+  Call call(parts, impl_->starts, halves, result);
   if (!joined) {
-    result.fixed_point = call.forward(f, start, options, budget, {}).z;
+    result.fixed_point = call.forward(f, p.z0, p.options, budget, {}).z;
     result.states = {result.fixed_point};
-  } else if (parts.options.form == "sliced") {
-    solve_sliced(call, f, start, options, sampling_marks(parts.options, budget), result);
+  } else if (parts.gradient->query(FromStart::id)) {
+    solve_from_start(call, p, parts.gradient_name, impl_->watch(), result);
   } else {
-    solve_indexing(call, f, start, options, sampling_marks(parts.options, budget), result);
+    p.marks = sampling_marks(parts.options, budget);
+    (parts.options.form == "sliced" ? solve_sliced : solve_indexing)(call, p, impl_->watch(), result);
   }
+  impl_->starts->end(result.fixed_point, result.forward.back());
   if (impl_->sink) impl_->sink->push_back({f, result});
   return result;
 }
 
 void Layer::record_into(std::vector<Solved>* sink) { impl_->sink = sink; }
+void Layer::watch_into(std::vector<std::shared_ptr<Watched>>* sink) { impl_->watched = sink; }
+
+std::vector<std::pair<std::string, double>> Layer::statistics() {
+  auto numbers = impl_->starts->flush();
+  if (auto* method = zstar::query<Statistics>(*impl_->parts.gradient))
+    for (const auto& [name, value] : method->statistics()) numbers.emplace_back("gradient_" + name, value.to(torch::kFloat64).mean().item<double>());
+  return numbers;
+}
+
+const Options& Layer::options() const { return impl_->parts.options; }
+Starts& Layer::starts() { return *impl_->starts; }
 
 }  // namespace zstar::gradient

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/gradient/start.hpp"
 #include "core/solve/solve.hpp"
 #include "zstar/abi/gradient.hpp"
 #include "zstar/abi/layer.hpp"
@@ -21,6 +22,10 @@ struct Options {
   std::string form = "indexing";
   std::string failed_samples = "keep";
   std::string adjoint_scale = "cotangent";
+  bool checkpoint = false;
+  std::int64_t certificate = 0, certificate_products = 12;
+  double bad_gradient = 0.5;
+  std::string on_bad_gradient = "warn";
 
   static auto options() {
     using O = Options;
@@ -32,12 +37,20 @@ struct Options {
         choice("form", &O::form, "indexing: one solve, sampled on the way; sliced: a solve per state, each from the one before",
                {"indexing", "sliced"}),
         choice("failed_samples", &O::failed_samples,
-               "cotangent of samples whose adjoint solve failed: what was found, nothing, the one-step gradient, or an error",
-               {"keep", "zero", "one_step", "abort"}),
+               "adjoint of samples whose solve failed: what was found; nothing; the one-step gradient; nothing, and the others scaled up as if "
+               "the sample were not in the batch (drop); that of GMRES from what was found; or an error",
+               {"keep", "zero", "one_step", "drop", "gmres", "abort"}),
         choice("adjoint_scale", &O::adjoint_scale,
                "residual of the adjoint solve relative to the cotangent, so that the scale of the loss plays no role, "
                "or as it stands (none)",
-               {"cotangent", "none"})};
+               {"cotangent", "none"}),
+        opt("checkpoint", &O::checkpoint, "keep no graph of an evaluation of f that is tracked: backward makes it again, with the same random numbers"),
+        opt("certificate", &O::certificate, "steps between certificates, which say how wrong the gradient is; 0: none", at_least(0)),
+        opt("certificate_products", &O::certificate_products,
+            "Lanczos steps of the estimate of σ_min(I − J), each three vector–Jacobian products; not needed where the map declares a bound", at_least(1)),
+        opt("bad_gradient", &O::bad_gradient, "relative error of the adjoint, by the certificate, beyond which a gradient is bad", above(0.0)),
+        choice("on_bad_gradient", &O::on_bad_gradient, "what happens then: a line on the console, GMRES until it is good, no step, or the end of the run",
+               {"warn", "refine", "skip", "abort"})};
   }
 };
 
@@ -53,6 +66,18 @@ struct LayerParts {
   std::shared_ptr<GradientMethod> gradient;      ///< of the last state
   std::shared_ptr<GradientMethod> intermediate;  ///< of the sampled states before it
   Options options;
+  StartOptions start = {};
+  std::string gradient_name = "gradient";        ///< for reports of methods that iterate by themselves
+  bool estimate_wanted = false;                  ///< filled by the layer: something reads the forward solver's estimate
+};
+
+/// What a certificate of one call needs: its equilibrium, the cotangent that came in backward, and the adjoint that the method made of it.
+struct Watched {
+  FixedPointMap map;
+  State at;                        ///< z⋆, without graph
+  std::vector<State> cotangents;   ///< of each state that the method handed out; undefined tensors: none came
+  State adjoint;                   ///< what f's result was multiplied with
+  bool complete = false;           ///< a whole backward pass has been seen
 };
 
 /// The layer that models are handed. One object serves any number of calls; it keeps no graph.
@@ -68,6 +93,13 @@ class Layer final : public EquilibriumLayer, public SplittingLayer {
 
   /// Every later call adds itself to `sink`; null: none.
   void record_into(std::vector<Solved>* sink);
+  /// Every later call that is joined to the graph leaves there what certify() needs, once `.backward()` has run; null: none.
+  void watch_into(std::vector<std::shared_ptr<Watched>>* sink);
+
+  const Options& options() const;
+  /// What the gradient method and the store of starts say of the calls since this was asked last, by name.
+  std::vector<std::pair<std::string, double>> statistics();
+  Starts& starts();
 
  private:
   Equilibrium run(const FixedPointMap& f, const Splitting* halves, const State& z0, const SolveOptions& options);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/gradient/linearisation.hpp"
 #include "zstar/abi/map.hpp"
 
 namespace zstar::gradient {
@@ -21,6 +22,21 @@ struct SpectralRadius {
 /// \par Sources  Saad, Numerical Methods for Large Eigenvalue Problems, 2011, section 6.2
 SpectralRadius spectral_radius(const FixedPointMap& f, const State& z, const Tensor& start, std::int64_t most_products = 20,
                                double tolerance = 1e-3);
+
+/// Extreme singular values of I − J, seen from inside: the smallest from above, the largest from below.
+struct SingularValues {
+  std::vector<double> smallest, largest;  ///< [B]; one entry where the samples were taken together
+  std::int64_t products = 0;              ///< vector–Jacobian products made; a product Jv counts as two
+};
+
+/// Golub–Kahan bidiagonalisation of I − Jᵀ with full orthogonalisation: exact once `steps` reaches the width.
+/// \param start  [B, D]; noise of a fixed seed is added \param apart  a space for each sample; else one for the whole batch
+/// \par Sources  Golub & Kahan, SIAM J. Numer. Anal. 2 (1965), doi:10.1137/0702016
+SingularValues singular_values(const Linearisation& linear, const Tensor& start, std::int64_t steps, bool apart);
+
+/// ‖J‖₂ of every sample of a map whose samples are independent, from below: power iteration on JJᵀ until two values agree to
+/// `tolerance`, at most `steps` times. \param start  [B, D], not zero
+std::vector<double> largest_singular_value(const FixedPointMap& f, const State& z, const Tensor& start, std::int64_t steps = 30, double tolerance = 1e-4);
 
 /// Power iteration on Jᵀ: w = Jᵀv, λ = ⟨w, v⟩/⟨v, v⟩, v ← w/‖w‖. The Rayleigh quotient does not converge for complex pairs and is wrong
 /// for non-normal J; it is here for comparison with what others report.

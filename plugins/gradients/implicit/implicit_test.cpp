@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <functional>
 
 #include <gtest/gtest.h>
 
@@ -92,11 +93,83 @@ TEST(Implicit, E34SolvesWithoutGradientInTrainingMode) {
   EXPECT_FALSE(deq.solve(TanhMap().map(), State(torch::zeros({3, 6}, torch::kFloat64))).z()[0].requires_grad());
 }
 
-TEST(Implicit, E35RefusesASecondDerivativeWithASentence) {
+/// ∂/∂t of ‖∂L/∂x‖² for a loss L of the state, t = w, x: by the layer, and by differentiating `steps` steps twice.
+std::vector<Tensor> second_derivatives(const TanhMap& f, const Tensor& z) {
+  const Tensor first = torch::autograd::grad({z.pow(3).sum()}, {f.x}, {}, true, /*create_graph=*/true)[0];
+  return torch::autograd::grad({first.square().sum()}, {f.w, f.x, f.u});
+}
+
+TEST(Implicit, E35SecondDerivativesOfAMapThatNamesItsTensorsAgreeWithUnrolling) {
+  const TanhMap f;
+  Tensor z = torch::zeros({3, 6}, torch::kFloat64);
+  for (int k = 0; k < 200; ++k) z = f(z);
+  const auto want = second_derivatives(f, z);
+  for (const char* solver : {"fixed_point", "broyden", "gmres"}) {
+    auto deq = layer("implicit", tight, tight, "anderson", solver);
+    const auto got = second_derivatives(f, deq.solve(f.map(), State(torch::zeros({3, 6}, torch::kFloat64))).z()[0]);
+    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(relative_error(got[i], want[i]), 1e-6) << solver << i;
+  }
+}
+
+TEST(Implicit, E35SecondDerivativesWorkThroughSeveralLayers) {
+  const TanhMap f, g(3, 4, 0.7, 40);  // g's injection is made of f's equilibrium
+  const auto both = [&](const Tensor& first, const std::function<Tensor(const Tensor&)>& then) { return then(first.narrow(1, 0, 4)); };
+  auto deq = layer("implicit", tight, tight);
+  const Tensor zf = torch::zeros({3, 6}, torch::kFloat64), zg = torch::zeros({3, 4}, torch::kFloat64);
+  const auto map = [&g](const Tensor& x) {
+    TanhMap h = g;
+    h.x = x;
+    return h;
+  };
+  const Tensor got_z = both(deq.solve(f.map(), State(zf)).z()[0], [&](const Tensor& x) { return deq.solve(map(x).map(), State(zg)).z()[0]; });
+  Tensor a = zf, b = zg;
+  for (int k = 0; k < 150; ++k) a = f(a);
+  const Tensor want_z = both(a, [&](const Tensor& x) {
+    const TanhMap h = map(x);
+    for (int k = 0; k < 150; ++k) b = h(b);
+    return b;
+  });
+  const auto got = second_derivatives(f, got_z), want = second_derivatives(f, want_z);
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(relative_error(got[i], want[i]), 1e-6) << i;
+}
+
+TEST(Implicit, E35RefusesASecondDerivativeOfAMapThatHidesItsTensors) {
+  const TanhMap f;
+  auto deq = layer("implicit", tight, tight);
+  const FixedPointMap hidden([&f](const State& z) { return State(f(z[0])); });
+  const FixedPointMap half_hidden([&f](const State& z, const std::vector<Tensor>&) { return State(f(z[0])); }, {{f.w, std::nullopt}}, true);
+  for (const FixedPointMap& map : {hidden, half_hidden}) {
+    const Tensor loss = deq.solve(map, State(torch::zeros({3, 6}, torch::kFloat64))).z()[0].square().sum();
+    try {
+      torch::autograd::grad({loss}, {f.w}, {}, true, /*create_graph=*/true);
+      FAIL();
+    } catch (const std::exception& error) {
+      EXPECT_NE(std::string(error.what()).find("second derivative"), std::string::npos);
+    }
+  }
+}
+
+TEST(Implicit, ATensorThatTheMapForgotToNameGetsItsGradientAllTheSame) {
+  const TanhMap f;
+  auto deq = layer("implicit", tight, tight);
+  const FixedPointMap half_hidden([&f](const State& z, const std::vector<Tensor>& t) {
+    return State(torch::tanh(z[0].mm(t[0].t()) + f.x.mm(f.u.t()) + f.c));
+  }, {{f.w, std::nullopt}}, true);
+  const Tensor v = randn({3, 6}, 5), z0 = torch::zeros({3, 6}, torch::kFloat64);
+  const auto got = torch::autograd::grad({(v * deq.solve(half_hidden, State(z0)).z()[0]).sum()}, f.captured());
+  const auto want = unrolled_gradients(f.map(), z0, v, f.captured(), 300);
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(relative_error(got[i], want[i]), 1e-10) << i;
+}
+
+TEST(Implicit, ACapturedTensorThatChangedBeforeBackwardIsAnError) {
   const TanhMap f;
   auto deq = layer("implicit", tight, tight);
   const Tensor loss = deq.solve(f.map(), State(torch::zeros({3, 6}, torch::kFloat64))).z()[0].square().sum();
-  EXPECT_THROW(torch::autograd::grad({loss}, {f.w}, {}, true, /*create_graph=*/true), std::exception);
+  {
+    const torch::NoGradGuard no_grad;
+    Tensor(f.w).add_(1.0);
+  }
+  EXPECT_THROW(torch::autograd::grad({loss}, {f.w}), std::exception);
 }
 
 TEST(Implicit, EvaluationModeCarriesGradientsWhenAsked) {  // E28
@@ -121,7 +194,13 @@ TEST(Implicit, NothingLeaksOver300Steps) {
   std::int64_t before = 0;
   for (int step = 0; step < 300; ++step) {
     const FixedPointMap f([](const State& z, const std::vector<Tensor>& c) { return State(0.3 * z[0].cos() + c[0]); }, {{b, 0}}, true);
-    torch::autograd::grad({deq.solve(f, State(torch::zeros_like(b.detach()))).z()[0].sum()}, {b});
+    const Tensor loss = deq.solve(f, State(torch::zeros_like(b.detach()))).z()[0].square().sum();
+    if (step % 3 == 2) {  // a second derivative makes graphs out of backward passes
+      const Tensor first = torch::autograd::grad({loss}, {b}, {}, true, /*create_graph=*/true)[0];
+      torch::autograd::grad({first.square().sum()}, {b});
+    } else {
+      torch::autograd::grad({loss}, {b});
+    }
     if (step == 50) before = resident();
   }
   EXPECT_LT(resident() - before, 20 << 20);  // one state kept a step would be 80 MB

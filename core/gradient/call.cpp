@@ -1,0 +1,118 @@
+#include "core/gradient/call.hpp"
+
+#include <utility>
+
+#include <ATen/SequenceNumber.h>
+
+#include "core/gradient/adjoint.hpp"
+#include "core/gradient/implicit.hpp"
+#include "core/gradient/nodes.hpp"
+#include "zstar/abi/linear.hpp"
+#include "zstar/nn/checkpoint.hpp"
+
+namespace zstar::gradient {
+namespace {
+
+/// Whether the graph of y, made since `first`, ends in the captured tensors of f alone, so that f hides none.
+bool names_all(const FixedPointMap& f, const State& y, std::uint64_t first) {
+  if (!f.names_captured()) return false;
+  std::vector<torch::autograd::Edge> known;
+  for (const Tensor& c : f.captured()) known.push_back(torch::autograd::impl::gradient_edge(c));
+  for (const auto& edge : nn::detail::boundary(y.tensors(), first))
+    if (std::find(known.begin(), known.end(), edge) == known.end()) return false;
+  return true;
+}
+
+/// f + δ with δ = 0 on the graph, so that what reaches δ is the adjoint, whatever the method is.
+FixedPointMap with_offset(const FixedPointMap& f, const State& delta) {
+  const auto add = [](const State& y, const Tensor* offsets) {
+    std::vector<Tensor> sum;
+    for (std::size_t i = 0; i < y.size(); ++i) sum.push_back(y[i] + offsets[i]);
+    return State(std::move(sum), y.axes());
+  };
+  if (!f.names_captured()) return FixedPointMap([f, delta, add](const State& z) { return add(f(z), delta.tensors().data()); });
+  std::vector<Captured> captured;
+  for (const Tensor& c : f.captured()) captured.push_back({c, std::nullopt});
+  for (const Tensor& d : delta) captured.push_back({d, std::nullopt});
+  FixedPointMap sum([f, add, n = f.captured().size()](const State& z, const std::vector<Tensor>& c) {
+    return add(f(z, {c.begin(), c.begin() + static_cast<std::ptrdiff_t>(n)}), c.data() + n);
+  }, std::move(captured), f.samples_independent());
+  return sum.declare(f.declared());
+}
+
+State zeros_of(const State& z) {
+  std::vector<Tensor> zeros;
+  for (const Tensor& t : z) zeros.push_back(torch::zeros_like(t));
+  return {std::move(zeros), z.axes()};
+}
+
+}  // namespace
+
+Call::Call(const LayerParts& parts, std::shared_ptr<Starts> starts, const Splitting* halves, Equilibrium& result)
+    : parts_(parts), starts_(std::move(starts)), keys_(starts_->keys()), halves_(halves), result_(result) {
+  result_.backward = std::make_shared<std::vector<Report>>();
+}
+
+State Call::evaluate(const FixedPointMap& f, const State& z) {
+  ++result_.gradient_evaluations;
+  if (!parts_.options.checkpoint) return f(z);
+  return {nn::checkpoint([f, z] { return f(z).tensors(); }, z[0].device()), z.axes()};
+}
+
+State Call::implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint, JacobianAt jacobian_at) {
+  auto call = std::make_shared<ImplicitCall>();
+  call->f = f;
+  call->at = detached(z_star);
+  call->forward = estimate_;
+  call->adjoint = [method = std::move(adjoint), solver = parts_.adjoint, options = parts_.options, starts = starts_, keys = keys_,
+                   reports = result_.backward](const AdjointProblem& problem) {
+    return AdjointRunner(solver, options, *starts, keys, *reports).run(method, problem);
+  };
+  if (jacobian_at == JacobianAt::graph) {
+    ++result_.gradient_evaluations;
+    return attach_hook(f, z_star, std::move(call));
+  }
+  const std::uint64_t first = at::sequence_number::peek();
+  const State y = evaluate(f, z_star);
+  if (jacobian_at == JacobianAt::image) call->at = detached(y);
+  else if (names_all(f, y, first)) return attach_differentiable(detached(y), std::move(call));
+  return attach_implicit(y, std::move(call));
+}
+
+solve::Outcome Call::forward(const FixedPointMap& f, const State& z, solve::Options options, std::int64_t budget,
+                             const std::vector<std::int64_t>& sample_at) {
+  options.max_evaluations = budget;
+  std::shared_ptr<Solver> solver = parts_.forward.make();
+  const bool keep = parts_.estimate_wanted;
+  if (keep && options.finished == "compact") options.finished = "mask";  // the estimate must cover every sample
+  solve::Outcome out = solve::solve(*solver, parts_.forward.name, f, z, options, sample_at, halves_);
+  if (keep) estimate_ = std::move(solver);
+  result_.forward.push_back(out.report);
+  return out;
+}
+
+void Call::attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched) {
+  const bool last = index + 1 == count;
+  GradientMethod& method = last ? *parts_.gradient : *parts_.intermediate;
+  const torch::AutoGradMode grad(true);
+  FixedPointMap map = f;
+  if (watched) {
+    watched->map = f;
+    watched->at = detached(z);
+    map = with_offset(f, source(zeros_of(z), [watched, axes = z.axes()](const auto& gradients) {
+      watched->adjoint = State(gradients, axes);
+      watched->complete = true;
+    }));
+  }
+  std::vector<State> states = method.attach(map, detached(z), static_cast<std::int64_t>(index), static_cast<std::int64_t>(count), *this);
+  for (State& state : states) {
+    if (watched) {
+      const std::size_t slot = watched->cotangents.size();
+      watched->cotangents.emplace_back();
+      state = tapped(state, [watched, slot, axes = z.axes()](const auto& gradients) { watched->cotangents[slot] = State(gradients, axes); });
+    }
+    result_.states.push_back(std::move(state));
+  }
+}
+
+}  // namespace zstar::gradient

@@ -1,0 +1,35 @@
+#pragma once
+/// \file Call: one call of the layer, as its gradient methods see it.
+
+#include <memory>
+#include <vector>
+
+#include "core/gradient/layer.hpp"
+
+namespace zstar::gradient {
+
+/// The services of one call. Gradient methods see them while states are attached; what backward needs later is kept by the nodes.
+class Call final : public GradientServices {
+ public:
+  /// \param starts  outlives every backward pass of the call \param halves  of the map, for solvers that split; may be null
+  Call(const LayerParts& parts, std::shared_ptr<Starts> starts, const Splitting* halves, Equilibrium& result);
+
+  State evaluate(const FixedPointMap& f, const State& z) override;
+  State implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint, JacobianAt jacobian_at) override;
+
+  /// Runs the forward solver from z for `budget` evaluations.
+  solve::Outcome forward(const FixedPointMap& f, const State& z, solve::Options options, std::int64_t budget,
+                         const std::vector<std::int64_t>& sample_at);
+  /// Joins sampled state `index` of `count` to the graph. \param watched  takes what a certificate needs; may be null
+  void attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched);
+
+ private:
+  const LayerParts& parts_;
+  std::shared_ptr<Starts> starts_;
+  std::vector<std::int64_t> keys_;
+  const Splitting* halves_;
+  Equilibrium& result_;
+  std::shared_ptr<Solver> estimate_;
+};
+
+}  // namespace zstar::gradient

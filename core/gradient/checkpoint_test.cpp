@@ -1,0 +1,102 @@
+#include <unistd.h>
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include "tests/support/parts.hpp"
+#include "zstar/nn/checkpoint.hpp"
+
+namespace {
+
+using namespace zstar;
+using namespace zstar::test;
+
+std::int64_t resident() {
+  std::ifstream in("/proc/self/statm");
+  std::int64_t total = 0, pages = 0;
+  in >> total >> pages;
+  return pages * ::sysconf(_SC_PAGESIZE);
+}
+
+TEST(Checkpoint, E50DrawsTheSameRandomNumbersAgainAndLeavesTheGeneratorAlone) {
+  const Tensor x = randn({8, 8}, 1).requires_grad_();
+  torch::manual_seed(5);
+  const Tensor y = nn::checkpoint([x] { return std::vector<Tensor>{torch::dropout(x, 0.5, /*train=*/true)}; }, torch::kCPU)[0];
+  const Tensor later = torch::rand({4});
+  const Tensor slope = torch::autograd::grad({y.sum()}, {x})[0];
+  EXPECT_TRUE((slope * x).detach().allclose(y.detach()));  // the mask of forward, 1/(1 − p) where it kept
+  const Tensor after = torch::rand({4});
+  torch::manual_seed(5);
+  torch::dropout(x, 0.5, true);
+  EXPECT_TRUE(torch::rand({4}).equal(later));
+  EXPECT_TRUE(torch::rand({4}).equal(after));
+}
+
+TEST(Checkpoint, CapturedTensorsLeavesOrNotGetTheirGradients) {
+  const TanhMap f;
+  const Tensor z = randn({3, 6}, 4).requires_grad_();
+  const auto gradients = [&](bool checkpointed) {
+    const Tensor inner = (2 * z).sin();  // part of a graph that is there before
+    const auto body = [&f, inner] { return std::vector<Tensor>{f(f(inner)), f(inner).square()}; };
+    const auto y = checkpointed ? nn::checkpoint(body, torch::kCPU) : body();
+    return torch::autograd::grad({(y[0] * y[1]).sum()}, {z, f.w, f.u, f.c, f.x});
+  };
+  const auto got = gradients(true), want = gradients(false);
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(relative_error(got[i], want[i]), 1e-14) << i;
+}
+
+TEST(Checkpoint, HasSecondDerivatives) {
+  const TanhMap f;
+  const Tensor z = randn({3, 6}, 4).requires_grad_();
+  const auto second = [&](bool checkpointed) {
+    const auto body = [&] { return std::vector<Tensor>{f(f(z))}; };
+    const Tensor y = checkpointed ? nn::checkpoint(body, torch::kCPU)[0] : body()[0];
+    const Tensor first = torch::autograd::grad({y.square().sum()}, {z}, {}, true, /*create_graph=*/true)[0];
+    return torch::autograd::grad({first.square().sum()}, {f.w})[0];
+  };
+  EXPECT_LT(relative_error(second(true), second(false)), 1e-13);
+}
+
+TEST(Checkpoint, KeepsNothingOfTheGraph) {
+  const Tensor x = torch::rand({64, 4000}, torch::kFloat64).requires_grad_();  // 2 MB
+  const auto deep = [x] {
+    Tensor y = x;
+    for (int k = 0; k < 30; ++k) y = y.sin();  // 60 MB of graph
+    return std::vector<Tensor>{y};
+  };
+  { const auto warm_up = nn::checkpoint(deep, torch::kCPU); }
+  const std::int64_t before = resident();
+  std::vector<Tensor> kept;
+  for (int k = 0; k < 5; ++k) kept.push_back(nn::checkpoint(deep, torch::kCPU)[0]);
+  EXPECT_LT(resident() - before, 100 << 20);  // five graphs would be 300 MB
+}
+
+TEST(Checkpoint, NothingLeaksOver300Steps) {
+  const Tensor x = torch::rand({8, 5000}, torch::kFloat64).requires_grad_();  // 0.32 MB
+  std::int64_t before = 0;
+  for (int step = 0; step < 300; ++step) {
+    const Tensor y = nn::checkpoint([x] { return std::vector<Tensor>{x.cos().sin()}; }, torch::kCPU)[0];
+    if (step % 2) torch::autograd::grad({y.sum()}, {x});
+    if (step == 50) before = resident();
+  }
+  EXPECT_LT(resident() - before, 20 << 20);  // one state kept a step would be 80 MB
+}
+
+TEST(Checkpoint, OfTheLayerChangesNoGradient) {
+  const TanhMap f;
+  const FixedPointMap hidden([&f](const State& z) { return State(f(z[0])); });
+  const State z0(torch::zeros({3, 6}, torch::kFloat64));
+  const solve::Options o{.tolerance = 1e-12, .max_evaluations = 200};
+  for (const char* method : {"phantom", "implicit"})
+    for (const FixedPointMap& map : {f.map(), hidden}) {
+      std::vector<Tensor> gradients;
+      for (const bool checkpoint : {false, true})
+        gradients.push_back(torch::autograd::grad({layer(method, o, o, "anderson", "fixed_point", {}, {.checkpoint = checkpoint}).solve(map, z0).z()[0].square().sum()}, {f.w})[0]);
+      EXPECT_LT(relative_error(gradients[1], gradients[0]), 1e-14) << method;
+    }
+}
+
+}  // namespace
