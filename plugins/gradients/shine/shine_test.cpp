@@ -1,0 +1,86 @@
+#include <gtest/gtest.h>
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include "tests/support/parts.hpp"
+
+namespace {
+
+using namespace zstar;
+using namespace zstar::test;
+
+const solve::Options forward{.tolerance = 1e-12, .max_evaluations = 200};
+
+struct Found {
+  double error;
+  Report report;
+};
+
+/// Relative error of u by `shine` for z ↦ z Aᵀ + b against the dense solution, and its report.
+Found shine(const AffineMap& map, const Settings& settings, const std::string& solver = "broyden", const solve::Options& adjoint = {.tolerance = 1e-9, .max_evaluations = 60}) {
+  const AffineMap f{map.a, map.b.clone().requires_grad_()};
+  const Tensor v = randn(f.b.sizes(), 77);
+  auto deq = layer("shine", forward, adjoint, solver, "gmres", settings);
+  const Equilibrium e = deq.solve(f.map(), State(map.zeros()));
+  const Tensor u = torch::autograd::grad({(v * e.z()[0]).sum()}, {f.b})[0];
+  const Tensor want = torch::linalg_solve(torch::eye(f.width(), torch::kFloat64) - f.a.t(), v.t()).t();
+  const Tensor residual = (v + u.mm(f.a) - u).norm(2, {1});
+  const Report& report = e.backward->front();
+  for (std::int64_t b = 0; b < v.size(0); ++b) EXPECT_NEAR(report.residual[static_cast<std::size_t>(b)], residual[b].item<double>(), 1e-9) << report.method;
+  return {relative_error(u, want), report};
+}
+
+TEST(Shine, TakesTheEstimateOfTheForwardSolver) {  // Broyden with all pairs knows the inverse on the space of its steps
+  const AffineMap f = testing::stiff(2, 12, 0.9);
+  const double bare = shine(f, {{"refine", std::int64_t{0}}, {"fallback", 0.0}}).error;
+  const Tensor v = randn(f.b.sizes(), 77), u = torch::linalg_solve(torch::eye(12, torch::kFloat64) - f.a.t(), v.t()).t();
+  EXPECT_LT(bare, relative_error(v, u));  // better than the one-step gradient here
+  EXPECT_EQ(shine(f, {{"refine", std::int64_t{0}}, {"fallback", 0.0}}).report.calls, 1);
+}
+
+TEST(Shine, RefinementReducesTheErrorAndKnowsItsResidual) {
+  const AffineMap f = testing::contraction(3, 20, 0.95);
+  double before = INFINITY;
+  for (const std::int64_t k : {0, 2, 5, 10, 20}) {
+    const Found found = shine(f, {{"refine", k}, {"tolerance", 0.0}});
+    double residual = 0;
+    for (const double r : found.report.residual) residual += r;
+    EXPECT_LT(residual, before) << k;
+    before = residual;
+  }
+  EXPECT_LT(before, 1e-8);  // as many steps as unknowns
+}
+
+TEST(Shine, RefinedNeedsFewerProductsThanTheSolverFromZero) {
+  const AffineMap f = testing::stiff(2, 30, 0.98);
+  const Found found = shine(f, {{"refine", std::int64_t{30}}, {"tolerance", 1e-8}}, "chord");
+  auto deq = layer("implicit", forward, {.tolerance = 1e-8, .max_evaluations = 80}, "chord", "gmres");
+  const AffineMap g{f.a, f.b.clone().requires_grad_()};
+  const Equilibrium e = deq.solve(g.map(), State(f.zeros()));
+  torch::autograd::grad({(randn(f.b.sizes(), 77) * e.z()[0]).sum()}, {g.b});
+  EXPECT_LT(found.error, 1e-5);
+  EXPECT_LT(found.report.calls, e.backward->front().calls);
+}
+
+TEST(Shine, WorksWithEverySolverThatLeavesAnEstimateAndRefusesOthers) {
+  const AffineMap f = testing::contraction(2, 8, 0.7);
+  for (const char* solver : {"broyden", "diagonal_broyden", "chord"}) EXPECT_LT(shine(f, {{"refine", std::int64_t{8}}, {"tolerance", 0.0}}, solver).error, 1e-8) << solver;
+  EXPECT_THROW(shine(f, {}, "fixed_point"), std::exception);
+}
+
+TEST(Shine, FallsBackToTheOneStepGradientWhereTheEstimateIsLarge) {
+  const AffineMap f = testing::stiff(2, 12, 0.9);
+  const Tensor v = randn(f.b.sizes(), 77);
+  const AffineMap g{f.a, f.b.clone().requires_grad_()};
+  auto deq = layer("shine", forward, forward, "broyden", "gmres", {{"refine", std::int64_t{0}}, {"fallback", 1e-3}});
+  const Tensor u = torch::autograd::grad({(v * deq.solve(g.map(), State(f.zeros())).z()[0]).sum()}, {g.b})[0];
+  EXPECT_TRUE(u.equal(v));
+}
+
+TEST(Shine, SolveGoesOnWithTheSolverOfTheExperiment) {
+  const Found found = shine(testing::contraction(2, 16, 0.95), {{"solve", true}});
+  EXPECT_LT(found.error, 1e-7);
+  EXPECT_EQ(found.report.method, "gmres");
+}
+
+}  // namespace
