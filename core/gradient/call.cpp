@@ -1,5 +1,6 @@
 #include "core/gradient/call.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <ATen/SequenceNumber.h>
@@ -8,6 +9,7 @@
 #include "core/gradient/implicit.hpp"
 #include "core/gradient/nodes.hpp"
 #include "zstar/abi/linear.hpp"
+#include "zstar/guard.hpp"
 #include "zstar/nn/checkpoint.hpp"
 
 namespace zstar::gradient {
@@ -55,8 +57,13 @@ Call::Call(const LayerParts& parts, std::shared_ptr<Starts> starts, const Splitt
 
 State Call::evaluate(const FixedPointMap& f, const State& z) {
   ++result_.gradient_evaluations;
-  if (!parts_.options.checkpoint) return f(z);
-  return {nn::checkpoint([f, z] { return f(z).tensors(); }, z[0].device()), z.axes()};
+  try {
+    if (!parts_.options.checkpoint) return f(z);
+    return {nn::checkpoint([f, z] { return f(z).tensors(); }, z[0].device()), z.axes()};
+  } catch (...) {
+    of_map_ = std::current_exception();  // passes through the method unchanged, for it is not the method's
+    throw;
+  }
 }
 
 State Call::implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint, JacobianAt jacobian_at) {
@@ -64,9 +71,10 @@ State Call::implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoin
   call->f = f;
   call->at = detached(z_star);
   call->forward = estimate_;
-  call->adjoint = [method = std::move(adjoint), solver = parts_.adjoint, options = parts_.options, starts = starts_, keys = keys_,
+  call->adjoint = [method = std::move(adjoint), part = current_, solver = parts_.adjoint, options = parts_.options, starts = starts_, keys = keys_,
                    reports = result_.backward](const AdjointProblem& problem) {
-    return AdjointRunner(solver, options, *starts, keys, *reports).run(method, problem);
+    return guarded([&] { return call_text(*part, "gradient method", "its adjoint", {problem.cotangent}); },
+                   [&] { return AdjointRunner(solver, options, *starts, keys, *reports).run(method, problem); });
   };
   if (jacobian_at == JacobianAt::graph) {
     ++result_.gradient_evaluations;
@@ -91,9 +99,20 @@ solve::Outcome Call::forward(const FixedPointMap& f, const State& z, solve::Opti
   return out;
 }
 
+std::vector<State> Call::attached(const FixedPointMap& map, const State& z, std::size_t index, std::size_t count) {
+  try {
+    return guarded([&] { return call_text(*current_, "gradient method", "attach", z.tensors()); }, [&] {
+      return current_->attach(map, detached(z), static_cast<std::int64_t>(index), static_cast<std::int64_t>(count), *this);
+    });
+  } catch (const PartError&) {
+    if (of_map_) std::rethrow_exception(of_map_);
+    throw;
+  }
+}
+
 void Call::attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched) {
   const bool last = index + 1 == count;
-  GradientMethod& method = last ? *parts_.gradient : *parts_.intermediate;
+  current_ = last ? parts_.gradient : parts_.intermediate;
   const torch::AutoGradMode grad(true);
   FixedPointMap map = f;
   if (watched) {
@@ -104,8 +123,7 @@ void Call::attach(const FixedPointMap& f, const State& z, std::size_t index, std
       watched->complete = true;
     }));
   }
-  std::vector<State> states = method.attach(map, detached(z), static_cast<std::int64_t>(index), static_cast<std::int64_t>(count), *this);
-  for (State& state : states) {
+  for (State& state : attached(map, z, index, count)) {
     if (watched) {
       const std::size_t slot = watched->cotangents.size();
       watched->cotangents.emplace_back();

@@ -1,6 +1,7 @@
 #pragma once
 /// \file Call: one call of the layer, as its gradient methods see it.
 
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -24,12 +25,17 @@ class Call final : public GradientServices {
   void attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched);
 
  private:
+  /// What the current method makes of z, under the guard.
+  std::vector<State> attached(const FixedPointMap& map, const State& z, std::size_t index, std::size_t count);
+
   const LayerParts& parts_;
   std::shared_ptr<Starts> starts_;
   std::vector<std::int64_t> keys_;
   const Splitting* halves_;
   Equilibrium& result_;
   std::shared_ptr<Solver> estimate_;
+  std::shared_ptr<GradientMethod> current_;  // whose attach runs
+  std::exception_ptr of_map_;
 };
 
 }  // namespace zstar::gradient

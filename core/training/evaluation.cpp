@@ -3,6 +3,7 @@
 
 #include "core/training/calls.hpp"
 #include "core/training/loader.hpp"
+#include "core/training/spectra.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
 
@@ -54,6 +55,7 @@ std::vector<runs::Record> Trainer::evaluate_splits(std::optional<Metric>& select
     SolveStatistics statistics;
     statistics.add(solves_);
     statistics.flush(record);
+    add_spectra(record, solves_, eval_);
     records.push_back(std::move(record));
   }
   solves_.clear();

@@ -17,6 +17,9 @@ void Trainer::checkpoint(const runs::Checkpoint* best) {
   save_weights(session_.model(), c);
   optimiser_.save(c);
   statistics_.save(c);
+  watch_.save(c);
+  penalties_.save(c);
+  session_.layer().starts().save(c.tensors);
   if (const auto* carrying = query<Carries>(session_.model()))
     for (const auto& [name, tensor] : carrying->carried()) c.tensors["carried/" + name] = tensor;
   c.tensors["random/cpu"] = at::detail::getDefaultCPUGenerator().get_state();
@@ -60,6 +63,9 @@ bool Trainer::resume() {
 void Trainer::restore(const runs::Checkpoint& c) {
   const auto state = nlohmann::json::parse(c.state);
   statistics_.load(c);
+  watch_.load(c);
+  penalties_.load(c);
+  session_.layer().starts().load(c.tensors);
   loss_sum_ = c.tensors.at("loss_sum").item<double>();
   step_ = state.at("step"), epoch_ = state.at("epoch"), batch_ = state.at("batch");
   evaluations_without_gain_ = state.at("without_gain"), skipped_ = state.at("skipped");

@@ -37,6 +37,8 @@ experiment::Schema schema() {
   SectionSpec intermediate{"intermediate", "gradient method of the sampled states before the last", Kind::gradient};
   intermediate.default_part = "phantom";
   gradient.nested = {solver_section("solver", "of the adjoint equation", "fixed_point", {.tolerance = 1e-6, .max_evaluations = 60}), intermediate};
+  SectionSpec start{"start", "where solves begin"};
+  start.framework = describe(gradient::StartOptions::options());
   SectionSpec norm{"norm", "of the weights inside the map", Kind::norm};
   norm.framework = describe(NormOptions::options());
   SectionSpec regularizers{"regularizers", "penalties added to the loss", Kind::regularizer, /*array=*/true};
@@ -55,7 +57,7 @@ experiment::Schema schema() {
   train.framework = describe(TrainOptions::options());
   eval.framework = describe(EvalOptions::options());
   return {experiment, plugins, dataset, model, solver_section("solver", "of the forward pass", "anderson", {.tolerance = 1e-4, .max_evaluations = 40}),
-          gradient, norm, regularizers, optimizer, schedule, train, eval};
+          gradient, start, norm, regularizers, optimizer, schedule, train, eval};
 }
 
 /// What the parts of one session may ask for.
@@ -145,7 +147,8 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
   const experiment::Section& g = experiment.at("gradient");
   gradient::LayerParts parts{solver_choice(experiment.at("solver")), solver_choice(*g.find_nested("solver")),
                              create.operator()<GradientMethod>(Kind::gradient, g),
-                             create.operator()<GradientMethod>(Kind::gradient, *g.find_nested("intermediate")), g.as<gradient::Options>()};
+                             create.operator()<GradientMethod>(Kind::gradient, *g.find_nested("intermediate")), g.as<gradient::Options>(),
+                             experiment.at("start").as<gradient::StartOptions>(), g.part};
   layer_ = at_place(g, [&] { return std::make_shared<gradient::Layer>(std::move(parts)); });
   host_->set(std::shared_ptr<EquilibriumLayer>(layer_));
 

@@ -58,7 +58,10 @@ Trainer::Trainer(const experiment::Experiment& experiment, Session& session, std
       batches_per_epoch_(count_batches(session, session.dataset(), train_.batch_size, static_cast<std::uint64_t>(session.options.seed))),
       total_steps_(train_.steps.value_or(train_.epochs * ((batches_per_epoch_ + train_.accumulate - 1) / train_.accumulate))),
       optimiser_(experiment, session.model(), total_steps_), metrics_(run_),
-      generator_(session.device.is_cuda() ? at::globalContext().defaultGenerator(session.device) : at::detail::getDefaultCPUGenerator()) {
+      watch_(session.layer()), penalties_(session.regularizers()), generator_(session.device.is_cuda() ? at::globalContext().defaultGenerator(session.device) : at::detail::getDefaultCPUGenerator()) {
+  if (train_.correction == "linear" && train_.gamma > 1)
+    throw experiment::Refused({experiment.at("train").place + ": error: train.gamma = " + fmt::format("{:g}", train_.gamma) + " gives the first of several states a negative weight" +
+                               "\n  expected: gamma in [0, 1] for correction = \"linear\"\n  remedy: lower gamma"});
   session_.layer().record_into(&solves_);
 }
 
@@ -120,23 +123,13 @@ Tensor Trainer::total_loss(const Batch& batch, const std::vector<Tensor>& output
     total = total.defined() ? total + weight * term : (n == 1 ? term : weight * term);
   }
   last_loss_ = total.item<double>();
-  for (WeightedRegularizer& r : session_.regularizers()) {
-    const double weight = r.options.weight_at(step_);
-    if (weight == 0 || step_ % r.options.every != 0) continue;
-    if (r.options.chance < 1 && torch::rand({}, torch::kFloat64).item<double>() >= r.options.chance) continue;
-    for (const Solved& solved : std::vector<Solved>(solves_)) total = total + weight * penalty(r, solved);
-  }
-  return total;
-}
-
-Tensor Trainer::penalty(WeightedRegularizer& r, const Solved& solved) {
-  return guarded([&] { return call_text(*r.part, "regularizer '" + r.name + "'", "penalty", solved.equilibrium.z().tensors()); },
-                 [&] { return r.part->penalty(solved, generator_); });
+  return penalties_.added_to(total, solves_, step_, generator_);
 }
 
 void Trainer::step(const Batch& batch) {
   if (pending_ == 0) optimiser_.zero_grad();
   solves_.clear();
+  watch_.begin(step_);
   Tensor loss;
   {
     const Stopwatch watch(clock_.forward);
@@ -144,7 +137,10 @@ void Trainer::step(const Batch& batch) {
   }
   {
     const Stopwatch watch(clock_.backward);
-    of_model(session_.model(), "backward", batch, [&] { (train_.accumulate == 1 ? loss : loss * share_of_step()).backward(); });
+    of_model(session_.model(), "backward", batch, [&] {
+      (train_.accumulate == 1 ? loss : loss * share_of_step()).backward({}, /*retain_graph=*/watch_.keeps_graph());
+    });
+    watch_.judge(step_, console_);
   }
   statistics_.add(solves_);
   solves_.clear();
@@ -165,8 +161,9 @@ void Trainer::step(const Batch& batch) {
   if (reached(train_.checkpoint_every, step_)) checkpoint();
 }
 
-/// One optimiser step. \return false if loss or gradient were not finite and the step was left out
+/// One optimiser step. \return false if the step was left out: loss or gradient were not finite, or a certificate called the gradient bad
 bool Trainer::apply() {
+  if (watch_.spoilt()) return false;
   const bool good = std::isfinite(last_loss_) && std::isfinite(optimiser_.step(step_));
   if (good) return true;
   const std::string text = fmt::format("step {}: loss {} or its gradient is not finite", step_, last_loss_);
@@ -192,6 +189,9 @@ void Trainer::record_training() {
                     {"seconds_data", clock_.data}, {"seconds_forward", clock_.forward}, {"seconds_backward", clock_.backward},
                     {"samples_per_second", static_cast<double>(samples_) / std::max(seconds, 1e-9)}, {"skipped_steps", static_cast<double>(skipped_)}};
   statistics_.flush(record);
+  watch_.flush(record);
+  penalties_.flush(record);
+  for (const auto& [name, value] : session_.layer().statistics()) record.numbers.emplace_back(name, value);
   metrics_.add(record);
   console_.line(line_of(record));
   loss_sum_ = 0, loss_count_ = 0, samples_ = 0, clock_ = Clock();

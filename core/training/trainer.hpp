@@ -6,7 +6,9 @@
 
 #include "core/runs/metrics.hpp"
 #include "core/training/console.hpp"
+#include "core/training/gradient_watch.hpp"
 #include "core/training/optimiser.hpp"
+#include "core/training/penalties.hpp"
 #include "core/training/session.hpp"
 #include "core/training/signals.hpp"
 #include "core/training/solve_statistics.hpp"
@@ -38,7 +40,6 @@ class Trainer {
   bool train_until_evaluation();
   void step(const Batch& batch);
   double share_of_step() const;
-  Tensor penalty(WeightedRegularizer& regularizer, const Solved& solved);
   Tensor total_loss(const Batch& batch, const std::vector<Tensor>& outputs);
   bool apply();
   void record_training();
@@ -61,6 +62,8 @@ class Trainer {
   SignalWatch signals_;
   std::vector<Solved> solves_;
   SolveStatistics statistics_;
+  GradientWatch watch_;
+  Penalties penalties_;
   Clock clock_;
   at::Generator generator_;
 
