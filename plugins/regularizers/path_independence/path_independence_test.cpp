@@ -34,7 +34,8 @@ struct Found {
 
 Found penalty(const FixedPointMap& f, const Tensor& z0) {
   const solve::Options o{.tolerance = 1e-12, .max_evaluations = 300};
-  auto deq = std::make_shared<gradient::Layer>(layer("implicit", o, o, "fixed_point"));
+  auto deq = std::make_shared<gradient::Layer>(gradient::LayerParts{choice("fixed_point", o), choice("fixed_point", o), make<GradientMethod>(Kind::gradient, "implicit"),
+                                                                    make<GradientMethod>(Kind::gradient, "phantom"), {}});
   LayerHost host(deq);
   const auto regularizer = catalogue().create<Regularizer>(Kind::regularizer, "path_independence", {}, host);
   const Equilibrium e = deq->solve(f, State(z0));
