@@ -111,8 +111,7 @@ std::vector<State> Call::attached(const FixedPointMap& map, const State& z, std:
 }
 
 void Call::attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched) {
-  const bool last = index + 1 == count;
-  current_ = last ? parts_.gradient : parts_.intermediate;
+  current_ = index + 1 == count ? parts_.gradient : parts_.intermediate;
   const torch::AutoGradMode grad(true);
   FixedPointMap map = f;
   if (watched) {
