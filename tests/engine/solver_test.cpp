@@ -1,0 +1,102 @@
+/// \file Failures that fixed-point engines have shown, one test each: solvers and their reports. Others stand beside the solver they concern.
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/parts.hpp"
+
+namespace {
+
+using namespace zstar;
+using namespace zstar::test;
+
+solve::Outcome run(const std::string& name, const FixedPointMap& f, const State& z0, const solve::Options& o, const std::vector<std::int64_t>& at = {}) {
+  const auto solver = make_solver(name);
+  return solve::solve(*solver, name, f, z0, o, at);
+}
+
+TEST(EngineSolvers, E14EverySolverHandsOutTheStateAfterAsManyCalls) {
+  const AffineMap f = zstar::testing::contraction(2, 6, 0.8);
+  const solve::Options o{.tolerance = 0, .max_evaluations = 6, .select = "last", .stall_window = 0};
+  for (const char* name : {"fixed_point", "anderson", "broyden"}) {
+    const auto all = run(name, f, State(f.zeros()), o, {1, 2, 3, 4, 5, 6});
+    ASSERT_EQ(all.samples.size(), 6u) << name;
+    EXPECT_TRUE(all.samples[0][0].equal(f(f.zeros()))) << name;  // every one of them begins with a plain step
+    for (const std::int64_t i : {2, 5}) {
+      const auto one = run(name, f, State(f.zeros()), o, {i});
+      ASSERT_EQ(one.samples.size(), 1u) << name;
+      EXPECT_TRUE(one.samples[0][0].equal(all.samples[static_cast<std::size_t>(i - 1)][0])) << name << ' ' << i;
+    }
+  }
+}
+
+/// Most memory of this process since it was last asked, bytes.
+std::int64_t peak_since_reset() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.compare(0, 6, "VmHWM:") == 0) return std::stoll(line.substr(6)) * 1024;
+  return 0;
+}
+void reset_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+TEST(EngineSolvers, E15NothingIsAllocatedForStepsThatAreNotTaken) {
+  const Tensor target = torch::full({1, 1000000}, 3.0);  // 4 MB a state
+  const FixedPointMap f([target](const State& z) { return State(z[0] * 0 + target); });
+  for (const char* name : {"anderson", "broyden"}) {
+    run(name, f, State(torch::zeros_like(target)), {.tolerance = 1e-3, .max_evaluations = 10});
+    reset_peak();
+    const std::int64_t before = peak_since_reset();
+    const auto out = run(name, f, State(torch::zeros_like(target)), {.tolerance = 1e-3, .max_evaluations = 10000});
+    EXPECT_EQ(out.report.calls, 2) << name;
+    EXPECT_LT(peak_since_reset() - before, 60 << 20) << name;  // 14 states; 10000 steps would be 40 GB
+  }
+}
+
+TEST(EngineSolvers, E16LowPrecisionWorksInEverySolverAndNothingOverNothingIsConverged) {
+  for (const char* name : {"fixed_point", "anderson", "broyden"}) {
+    for (const auto dtype : {torch::kBFloat16, torch::kFloat32}) {
+      const auto zero = run(name, FixedPointMap([](const State& z) { return State(z[0] * 0); }), State(torch::zeros({2, 3}, torch::TensorOptions(dtype))), {.tolerance = 1e-3});
+      EXPECT_EQ(zero.report.reasons[0], Reason::converged) << name;
+      EXPECT_EQ(zero.report.relative[0], 0) << name;
+    }
+    // 200 · √200000 = 9e4 is beyond float16 (65504), and so is every square of a residual: norms must be wider than the state
+    const FixedPointMap wide([](const State& z) { return State((z[0].to(torch::kFloat32) / 2 + 100).to(z[0].scalar_type())); });
+    const auto half = run(name, wide, State(torch::zeros({1, 200000}, torch::TensorOptions(torch::kFloat16))), {.tolerance = 1e-3, .max_evaluations = 60});
+    EXPECT_EQ(half.z[0].scalar_type(), torch::kFloat16) << name;
+    EXPECT_NEAR(half.z[0].to(torch::kFloat32).mean().item<double>(), 200, 0.5) << name;  // float16 has 0.125 there
+  }
+}
+
+TEST(EngineSolvers, E19TheReportSaysWhatHappened) {
+  const Tensor rates = torch::tensor({{0.1}, {0.9}}, torch::kFloat64);
+  const FixedPointMap f([rates](const State& z) { return State(rates * z[0] + 1); });
+  const auto out = run("fixed_point", f, State(torch::zeros({2, 1}, torch::kFloat64)), {.tolerance = 1e-3, .max_evaluations = 12});
+  const Report& r = out.report;
+
+  EXPECT_EQ(r.calls, 12);
+  EXPECT_EQ(r.reasons, (std::vector<Reason>{Reason::converged, Reason::budget}));
+  EXPECT_EQ(r.evaluations[0], r.first_converged[0]);
+  EXPECT_LT(r.evaluations[0], 6);
+  EXPECT_EQ(r.evaluations[1], 12);
+  EXPECT_EQ(r.first_converged[1], 0);
+  EXPECT_EQ(r.trace.steps(), 12);  // as many as were made, none filled in
+  EXPECT_NEAR(r.trace.absolute[2 * 11 + 1], std::pow(0.9, 11), 1e-12);
+  EXPECT_EQ(r.line_search_calls, 0);
+}
+
+TEST(EngineSolvers, E27AChangeOfDtypeOrOrderIsRefusedNamingTheTensor) {
+  const State two({torch::zeros({1, 3}), torch::zeros({1, 2})});
+  const auto sentence = [&](const FixedPointMap& f) {
+    try {
+      run("fixed_point", f, two, {});
+    } catch (const std::invalid_argument& refused) {
+      return std::string(refused.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(sentence({[](const State& z) { return State({z[1], z[0]}); }}).find("tensor 0"), std::string::npos);
+  EXPECT_NE(sentence({[](const State& z) { return State({z[0], z[1].to(torch::kFloat64)}); }}).find("tensor 1"), std::string::npos);
+  EXPECT_NE(sentence({[](const State& z) { return State({z[0]}); }}).find("1 tensors"), std::string::npos);
+}
+
+}  // namespace
