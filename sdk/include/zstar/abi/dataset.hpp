@@ -62,7 +62,7 @@ class Dataset : public Object {
   virtual Description describe() const = 0;
   /// Samples of a split; 0: the split does not exist.
   virtual std::int64_t size(Split split) const = 0;
-  /// The batches of one pass, as lists of indices. The result depends on the arguments alone, so that a run can be
+  /// The batches of one pass, as lists of indices below size(split). The result depends on the arguments alone, so that a run can be
   /// resumed at any batch. \param shuffle_seed  of this epoch; used where the order is random
   virtual std::vector<std::vector<std::int64_t>> batches(Split split, std::int64_t batch_size,
                                                          std::uint64_t shuffle_seed) const = 0;
