@@ -141,7 +141,7 @@ TEST(SingularValues, AreExactOnceTheSpaceIsWholeAndNeverBelowBefore) {
 }
 
 TEST(SingularValues, OfAJordanBlockAndTheIdentity) {  // σ_min(I − J) = 0 for J = I; an exhausted space is not a singular one
-  const AffineMap identity{torch::eye(4, torch::kFloat64), torch::zeros({1, 4}, torch::kFloat64)}, zero = testing::constant(1, 4);
+  const AffineMap identity{torch::eye(4, torch::kFloat64), torch::zeros({1, 4}, torch::kFloat64)}, zero = zstar::testing::constant(1, 4);
   EXPECT_EQ(gradient::singular_values(gradient::Linearisation(identity.map(), State(identity.zeros())), randn({1, 4}, 6), 4, true).smallest[0], 0.0);
   EXPECT_NEAR(gradient::singular_values(gradient::Linearisation(zero.map(), State(zero.zeros())), randn({1, 4}, 6), 4, true).smallest[0], 1.0, 1e-14);
 }

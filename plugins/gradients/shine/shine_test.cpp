@@ -31,7 +31,7 @@ Found shine(const AffineMap& map, const Settings& settings, const std::string& s
 }
 
 TEST(Shine, TakesTheEstimateOfTheForwardSolver) {  // Broyden with all pairs knows the inverse on the space of its steps
-  const AffineMap f = testing::stiff(2, 12, 0.9);
+  const AffineMap f = zstar::testing::stiff(2, 12, 0.9);
   const double bare = shine(f, {{"refine", std::int64_t{0}}, {"fallback", 0.0}}).error;
   const Tensor v = randn(f.b.sizes(), 77), u = torch::linalg_solve(torch::eye(12, torch::kFloat64) - f.a.t(), v.t()).t();
   EXPECT_LT(bare, relative_error(v, u));  // better than the one-step gradient here
@@ -39,7 +39,7 @@ TEST(Shine, TakesTheEstimateOfTheForwardSolver) {  // Broyden with all pairs kno
 }
 
 TEST(Shine, RefinementReducesTheErrorAndKnowsItsResidual) {
-  const AffineMap f = testing::contraction(3, 20, 0.95);
+  const AffineMap f = zstar::testing::contraction(3, 20, 0.95);
   double before = INFINITY;
   for (const std::int64_t k : {0, 2, 5, 10, 20}) {
     const Found found = shine(f, {{"refine", k}, {"tolerance", 0.0}});
@@ -52,7 +52,7 @@ TEST(Shine, RefinementReducesTheErrorAndKnowsItsResidual) {
 }
 
 TEST(Shine, RefinedNeedsFewerProductsThanTheSolverFromZero) {
-  const AffineMap f = testing::stiff(2, 30, 0.98);
+  const AffineMap f = zstar::testing::stiff(2, 30, 0.98);
   const Found found = shine(f, {{"refine", std::int64_t{30}}, {"tolerance", 1e-8}}, "chord");
   auto deq = layer("implicit", forward, {.tolerance = 1e-8, .max_evaluations = 80}, "chord", "gmres");
   const AffineMap g{f.a, f.b.clone().requires_grad_()};
@@ -63,13 +63,13 @@ TEST(Shine, RefinedNeedsFewerProductsThanTheSolverFromZero) {
 }
 
 TEST(Shine, WorksWithEverySolverThatLeavesAnEstimateAndRefusesOthers) {
-  const AffineMap f = testing::contraction(2, 8, 0.7);
+  const AffineMap f = zstar::testing::contraction(2, 8, 0.7);
   for (const char* solver : {"broyden", "diagonal_broyden", "chord"}) EXPECT_LT(shine(f, {{"refine", std::int64_t{8}}, {"tolerance", 0.0}}, solver).error, 1e-8) << solver;
   EXPECT_THROW(shine(f, {}, "fixed_point"), std::exception);
 }
 
 TEST(Shine, FallsBackToTheOneStepGradientWhereTheEstimateIsLarge) {
-  const AffineMap f = testing::stiff(2, 12, 0.9);
+  const AffineMap f = zstar::testing::stiff(2, 12, 0.9);
   const Tensor v = randn(f.b.sizes(), 77);
   const AffineMap g{f.a, f.b.clone().requires_grad_()};
   auto deq = layer("shine", forward, forward, "broyden", "gmres", {{"refine", std::int64_t{0}}, {"fallback", 1e-3}});
@@ -78,7 +78,7 @@ TEST(Shine, FallsBackToTheOneStepGradientWhereTheEstimateIsLarge) {
 }
 
 TEST(Shine, SolveGoesOnWithTheSolverOfTheExperiment) {
-  const Found found = shine(testing::contraction(2, 16, 0.95), {{"solve", true}});
+  const Found found = shine(zstar::testing::contraction(2, 16, 0.95), {{"solve", true}});
   EXPECT_LT(found.error, 1e-7);
   EXPECT_EQ(found.report.method, "gmres");
 }

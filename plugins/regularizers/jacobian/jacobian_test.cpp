@@ -55,7 +55,7 @@ TEST(Jacobian, E36IsExactForSmallStatesAndSaysSo) {
 }
 
 TEST(Jacobian, E36ExactValueOfTwoTensorsOfDifferentAxes) {
-  const testing::TwoStates f{testing::contraction(3, 4, 0.7)};
+  const zstar::testing::TwoStates f{zstar::testing::contraction(3, 4, 0.7)};
   Equilibrium e;
   e.states = {f.zeros()};
   const auto regularizer = make<Regularizer>(Kind::regularizer, "jacobian", {{"exact_below", std::int64_t{10}}});

@@ -30,7 +30,7 @@ std::pair<double, Report> adjoint(const AffineMap& f, const Declared& declared, 
 }
 
 TEST(KrylovSpace, KnowsTheResidualOfItsSolution) {
-  const AffineMap f = testing::contraction(3, 12, 1.4);  // I − A need not be near the identity
+  const AffineMap f = zstar::testing::contraction(3, 12, 1.4);  // I − A need not be near the identity
   KrylovSpace space(solve::local_products(), f.b, 8);
   const auto times = [&](const Tensor& x) { return x - x.mm(f.a.t()); };
   for (int k = 0; k < 8; ++k) {
@@ -41,7 +41,7 @@ TEST(KrylovSpace, KnowsTheResidualOfItsSolution) {
 }
 
 TEST(Gmres, SolvesAnAffineMapInAsManyStepsAsItIsWide) {
-  for (const AffineMap& f : {testing::contraction(3, 8, 0.9), testing::expansive(3, 8), testing::rotation(2, 4, 1.5)}) {
+  for (const AffineMap& f : {zstar::testing::contraction(3, 8, 0.9), zstar::testing::expansive(3, 8), zstar::testing::rotation(2, 4, 1.5)}) {
     const auto out = run("gmres", f, {.tolerance = 1e-10, .max_evaluations = f.width() + 2});  // the start, a probe for each dimension, the end
     EXPECT_LT(relative_error(out.z[0], f.fixed_point()), 1e-9);
     for (const Reason r : out.report.reasons) EXPECT_EQ(r, Reason::converged);
@@ -49,7 +49,7 @@ TEST(Gmres, SolvesAnAffineMapInAsManyStepsAsItIsWide) {
 }
 
 TEST(Gmres, ReportsTheResidualOfWhatItReturnsWhateverTheBudget) {
-  const AffineMap f = testing::stiff(2, 40, 0.999);
+  const AffineMap f = zstar::testing::stiff(2, 40, 0.999);
   for (const std::int64_t budget : {1, 2, 3, 7, 30}) {
     const auto out = run("gmres", f, {.tolerance = 1e-12, .max_evaluations = budget}, {{"restart", std::int64_t{5}}});
     const Tensor residual = (f(out.z[0]) - out.z[0]).norm(2, {1});
@@ -59,7 +59,7 @@ TEST(Gmres, ReportsTheResidualOfWhatItReturnsWhateverTheBudget) {
 }
 
 TEST(Gmres, RestartedNeedsMoreEvaluationsAndArrives) {
-  const AffineMap f = testing::stiff(2, 40, 0.9);
+  const AffineMap f = zstar::testing::stiff(2, 40, 0.9);
   const solve::Options o{.tolerance = 1e-9, .max_evaluations = 300};
   const auto whole = run("gmres", f, o, {{"restart", std::int64_t{40}}}), restarted = run("gmres", f, o, {{"restart", std::int64_t{4}}});
   EXPECT_EQ(restarted.report.reasons[0], Reason::converged);
@@ -67,7 +67,7 @@ TEST(Gmres, RestartedNeedsMoreEvaluationsAndArrives) {
 }
 
 TEST(Gmres, SamplesAreSolvedAsIfTheyWereAlone) {
-  const AffineMap f = testing::contraction(4, 10, 0.95);
+  const AffineMap f = zstar::testing::contraction(4, 10, 0.95);
   const solve::Options o{.tolerance = 1e-8, .max_evaluations = 60};
   const auto all = run("gmres", f, o);
   for (std::int64_t b = 0; b < 4; ++b) {
@@ -77,7 +77,7 @@ TEST(Gmres, SamplesAreSolvedAsIfTheyWereAlone) {
 }
 
 TEST(Gmres, ZeroAndSinglePrecisionAndOneUnknown) {
-  AffineMap f = testing::contraction(2, 6, 0.9).to(torch::kFloat32);
+  AffineMap f = zstar::testing::contraction(2, 6, 0.9).to(torch::kFloat32);
   f.b[1].zero_();
   const auto out = run("gmres", f, {.tolerance = 1e-5, .max_evaluations = 30});
   EXPECT_EQ(out.report.reasons[0], Reason::converged);
@@ -100,7 +100,7 @@ TEST(Krylov, RefusesAMapThatIsNotAffineWithASentence) {
 }
 
 TEST(Krylov, E31SolvesTheAdjointOfADivergingIteration) {
-  const AffineMap f = testing::rotation(2, 3, 1.5);
+  const AffineMap f = zstar::testing::rotation(2, 3, 1.5);
   for (const char* name : {"gmres", "bicgstab"}) {
     const auto [error, report] = adjoint(f, {}, name, {.tolerance = 1e-9, .max_evaluations = 40});
     EXPECT_LT(error, 1e-8) << name;
@@ -110,7 +110,7 @@ TEST(Krylov, E31SolvesTheAdjointOfADivergingIteration) {
 }
 
 TEST(Bicgstab, SolvesAffineMapsWithConstantMemory) {
-  for (const AffineMap& f : {testing::contraction(3, 30, 0.95), testing::stiff(2, 40, 0.9)}) {
+  for (const AffineMap& f : {zstar::testing::contraction(3, 30, 0.95), zstar::testing::stiff(2, 40, 0.9)}) {
     const auto out = run("bicgstab", f, {.tolerance = 1e-9, .max_evaluations = 200});
     EXPECT_LT(relative_error(out.z[0], f.fixed_point()), 1e-7);
     EXPECT_EQ(out.report.reasons[0], Reason::converged);
@@ -118,14 +118,14 @@ TEST(Bicgstab, SolvesAffineMapsWithConstantMemory) {
 }
 
 TEST(Cg, SolvesTheAdjointOfAMapThatDeclaresASymmetricJacobian) {
-  const AffineMap f = testing::stiff(3, 30, 0.99);
+  const AffineMap f = zstar::testing::stiff(3, 30, 0.99);
   const auto [error, report] = adjoint(f, {.symmetric = true}, "cg", {.tolerance = 1e-9, .max_evaluations = 60});
   EXPECT_LT(error, 1e-7);  // the condition of I − A is 100
   EXPECT_EQ(report.reasons[0], Reason::converged);
 }
 
 TEST(Cg, IsRefusedWhereNothingIsDeclared) {
-  const AffineMap f = testing::stiff(2, 10, 0.9);
+  const AffineMap f = zstar::testing::stiff(2, 10, 0.9);
   EXPECT_THROW(adjoint(f, {}, "cg", {.tolerance = 1e-9, .max_evaluations = 60}), std::exception);
   EXPECT_THROW(run("cg", f, {.tolerance = 1e-9, .max_evaluations = 60}), std::exception);
   const auto out = run("cg", f, {.tolerance = 1e-9, .max_evaluations = 60}, {{"symmetric", std::string("assumed")}});
@@ -133,7 +133,7 @@ TEST(Cg, IsRefusedWhereNothingIsDeclared) {
 }
 
 TEST(Gmres, TakesTheForwardEstimateAsStartAndPreconditioner) {
-  const AffineMap f = testing::stiff(2, 30, 0.98);
+  const AffineMap f = zstar::testing::stiff(2, 30, 0.98);
   const solve::Options o{.tolerance = 1e-8, .max_evaluations = 80};
   const auto plain = adjoint(f, {}, "gmres", o, {}, "chord");
   const auto helped = adjoint(f, {}, "gmres", o, {{"preconditioner", std::string("forward")}, {"start", std::string("forward")}}, "chord");
