@@ -37,7 +37,11 @@ Tensor AdjointRunner::solve(const AdjointProblem& problem, const Tensor& start) 
   if (scale && options.stop == "relative") options.stop = "absolute";  // relative to |v|, which is 1
   const Tensor from = start.defined() ? start : starts_.adjoint(keys_, v);
   const Tensor u0 = from.defined() ? (scale ? from / scaled.divisor : from) : torch::zeros_like(v);
-  const solve::PackedMap map = [&](const Tensor& u) { return problem.vjp(u).add_(right); };
+  // With rows scaled one by one, the map is S⁻¹ Jᵀ S; where no sample depends on another that is Jᵀ again.
+  const bool mixed = scale && !problem.samples_independent && v.size(0) > 1;
+  const solve::PackedMap map = [&](const Tensor& u) {
+    return mixed ? problem.vjp(u * scaled.divisor).div_(scaled.divisor).add_(right) : problem.vjp(u).add_(right);
+  };
   auto out = solve::solve_packed(*solver, solver_.name, map, u0, options);
   if (scale) {
     const Tensor norms = scaled.norm.to(torch::kFloat64).cpu().contiguous();

@@ -91,7 +91,7 @@ Layer::Layer(LayerParts parts) : impl_(std::make_shared<Impl>(std::move(parts)))
   const auto marks = sampling_marks(p.options, p.forward.options.max_evaluations);
   if (p.gradient->query(FromStart::id) && marks.size() > 1)
     throw OptionError("states", "the gradient method iterates from the start by itself, so no states of a solve can be sampled; ask the method for more than one");
-  if (p.intermediate->query(FromStart::id))
+  if (p.intermediate && p.intermediate->query(FromStart::id))
     throw OptionError("intermediate", "the gradient method of sampled states must take the states that a solve found; this one iterates from the start by itself");
   const auto adjoint = p.adjoint.make();
   const auto* linear = zstar::query<LinearSolver>(*adjoint);

@@ -44,6 +44,14 @@ class Secant final : public Solver, public InverseJacobian {
   Tensor h_, z_, g_;  // [B, D, D], [B, D], [B, D]
 };
 
+/// The gradient through one evaluation.
+class OneStep final : public GradientMethod {
+ public:
+  std::vector<State> attach(const FixedPointMap& f, const State& z, std::int64_t, std::int64_t, GradientServices& services) override {
+    return {services.evaluate(f, z)};
+  }
+};
+
 }  // namespace
 
 std::string text(double value) {
@@ -62,10 +70,12 @@ std::shared_ptr<gradient::Layer> exact_layer(std::shared_ptr<GradientMethod> met
   parts.forward = {secant_name, secant_solver, forward};
   parts.adjoint = {secant_name, secant_solver, adjoint};
   parts.gradient = std::move(method);
-  parts.intermediate = std::move(intermediate);
+  if (intermediate && !intermediate->query(FromStart::id)) parts.intermediate = std::move(intermediate);  // others take no sampled states
   parts.options = options;
   return std::make_shared<gradient::Layer>(std::move(parts));
 }
+
+std::shared_ptr<gradient::Layer> plain_layer() { return exact_layer(std::make_shared<OneStep>(), nullptr, {}, {}); }
 
 Products& TestHost::products() { return solve::local_products(); }
 

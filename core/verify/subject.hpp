@@ -23,6 +23,9 @@ std::unique_ptr<Solver> plain_solver();
 /// Good Broyden with a dense estimate that it exports: right for every small smooth map. States of a few hundred numbers.
 std::unique_ptr<Solver> secant_solver();
 
+/// A layer that solves tightly and differentiates through one evaluation.
+std::shared_ptr<gradient::Layer> plain_layer();
+
 /// A layer whose forward and adjoint solves are exact to rounding.
 /// \param method, intermediate  of the last state, of the states before it
 std::shared_ptr<gradient::Layer> exact_layer(std::shared_ptr<GradientMethod> method, std::shared_ptr<GradientMethod> intermediate,

@@ -100,6 +100,7 @@ std::vector<Result> verify(plugins::Catalogue& catalogue, const std::vector<std:
                            const std::function<void(const Result&)>& seen) {
   Run run{request, seen, {}};
   TestHost host(catalogue);
+  host.set(plain_layer());
   for (const std::size_t file : files) {
     catalogue.load_file(file);
     for (std::size_t i = 0; i < catalogue.parts().size(); ++i)

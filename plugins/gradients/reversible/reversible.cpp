@@ -1,4 +1,5 @@
 /// \file Reversible iteration: exact gradients of all steps without storing them. Equations and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/sdk.hpp>
 
 #include <algorithm>
@@ -40,6 +41,7 @@ class Reversible final : public zstar::GradientMethod, public zstar::Statistics 
 
   void* query(std::string_view id) override {
     if (id == zstar::FromStart::id) return &from_start_;
+    if (id == zstar::Exemptions::id) return &exemptions_;
     return id == zstar::Statistics::id ? static_cast<zstar::Statistics*>(this) : nullptr;
   }
   /// Of the last call: ε gˢ, the largest relative difference between a pair made again and the one stored, pairs stored.
@@ -91,6 +93,8 @@ class Reversible final : public zstar::GradientMethod, public zstar::Statistics 
   Options o_;
   zstar::Host& host_;
   zstar::FromStart from_start_;
+  zstar::Exemptions exemptions_{{{"states", "it iterates from the start by itself, so that no states of a solve are sampled"},
+                                  {"no_coupling", "states that are made again agree up to the option tolerance"}}};
   double predicted_ = 0;
   std::size_t stored_ = 0;
   std::shared_ptr<double> measured_;

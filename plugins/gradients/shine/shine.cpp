@@ -1,4 +1,5 @@
 /// \file SHINE: the forward solver's inverse Jacobian, shared with the backward pass. Equations and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/sdk.hpp>
 
 #include <zstar/abi/gradient.hpp>
@@ -35,7 +36,10 @@ class Shine final : public zstar::GradientMethod {
   }
   Shine(const Options& o, zstar::Host&) : o_(o) {}
 
-  void* query(std::string_view id) override { return id == zstar::UsesEstimate::id ? &uses_ : nullptr; }
+  void* query(std::string_view id) override {
+    if (id == zstar::Exemptions::id) return &exemptions_;
+    return id == zstar::UsesEstimate::id ? &uses_ : nullptr;
+  }
 
   std::vector<zstar::State> attach(const zstar::FixedPointMap& f, const zstar::State& z, std::int64_t /*index*/, std::int64_t /*count*/,
                                    zstar::GradientServices& services) override {
@@ -91,6 +95,7 @@ class Shine final : public zstar::GradientMethod {
 
   Options o_;
   zstar::UsesEstimate uses_;
+  zstar::Exemptions exemptions_{{{"alone", "the refinement ends for the whole batch at once"}}};
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
 /// \file Differentiation through the iterations themselves, all or the last. Equations and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/sdk.hpp>
 
 #include <algorithm>
@@ -38,7 +39,10 @@ class Unrolled final : public zstar::GradientMethod {
       throw zstar::OptionError("tracked", "tracked = " + std::to_string(o_.tracked) + " steps of " + std::to_string(o_.steps) + " cannot be differentiated; lower it or raise steps");
   }
 
-  void* query(std::string_view id) override { return id == zstar::FromStart::id ? &from_start_ : nullptr; }
+  void* query(std::string_view id) override {
+    if (id == zstar::Exemptions::id) return &exemptions_;
+    return id == zstar::FromStart::id ? &from_start_ : nullptr;
+  }
 
   std::vector<State> attach(const zstar::FixedPointMap& f, const State& z0, std::int64_t /*index*/, std::int64_t /*count*/,
                             zstar::GradientServices& services) override {
@@ -85,6 +89,7 @@ class Unrolled final : public zstar::GradientMethod {
 
   Options o_;
   zstar::FromStart from_start_;
+  zstar::Exemptions exemptions_{{{"states", "it iterates from the start by itself, so that no states of a solve are sampled"}}};
 };
 
 using All = Unrolled<Tracked::all>;

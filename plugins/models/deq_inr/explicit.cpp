@@ -1,4 +1,6 @@
 /// \file Explicit networks of coordinates to compare with. Equations and sources: README.md.
+#include <zstar/claims.hpp>
+
 #include "signal.hpp"
 
 namespace {
@@ -8,6 +10,9 @@ using zstar::nn::Linear;
 
 /// Linear maps `linear_maps.0 … linear_maps.n`.
 class Stack : public SignalModel {
+ public:
+  void* query(std::string_view id) override { return id == zstar::Exemptions::id ? &exemptions_ : SignalModel::query(id); }
+
  protected:
   void build(std::int64_t in, std::int64_t width, std::int64_t layers, std::int64_t out) {
     const auto list = register_module("linear_maps", std::make_shared<torch::nn::Module>());
@@ -15,6 +20,9 @@ class Stack : public SignalModel {
       maps_.push_back(list->register_module(std::to_string(i), std::make_shared<Linear>(i == 0 ? in : width, i == layers ? out : width, nullptr)));
   }
   std::vector<std::shared_ptr<Linear>> maps_;
+
+ private:
+  zstar::Exemptions exemptions_{{{"forwards", "an explicit network has no equilibrium"}}};
 };
 
 /// sin(s (W₀x + b₀)), then sin(ω (Wx + b)), then a linear map.

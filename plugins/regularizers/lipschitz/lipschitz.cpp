@@ -1,4 +1,5 @@
 /// \file Penalty on difference quotients of the map. Equation and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/sdk.hpp>
 
 #include <zstar/abi/regularizer.hpp>
@@ -27,6 +28,7 @@ class Lipschitz final : public zstar::Regularizer, public zstar::Probed, public 
   Lipschitz(const Options& o, zstar::Host&) : o_(o) {}
 
   void* query(std::string_view id) override {
+    if (id == zstar::Exemptions::id) return &exemptions_;
     if (id == zstar::Statistics::id) return static_cast<zstar::Statistics*>(this);
     return id == zstar::Probed::id ? static_cast<zstar::Probed*>(this) : nullptr;
   }
@@ -65,6 +67,7 @@ class Lipschitz final : public zstar::Regularizer, public zstar::Probed, public 
   }
 
   Options o_;
+  zstar::Exemptions exemptions_{{{"slopes", "a map whose quotients stay below the bound costs nothing"}}};
   Tensor values_;
 };
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <zstar/claims.hpp>
 #include <zstar/sdk.hpp>
 
 #include <zstar/abi/linear.hpp>
@@ -78,11 +79,19 @@ class Affine {
   Tensor base_, image_;
 };
 
+/// What the checks of general solvers do not ask of one for affine maps.
+inline zstar::Exemptions for_affine_maps() {
+  zstar::Exemptions e{{{"samples", "its evaluations are products of a recurrence, no iterates"}}};
+  for (const char* check : {"honest", "untouched", "no_graph", "within_budget", "finite"}) e.checks.push_back({check, "it refuses maps that are not affine"});
+  return e;
+}
+
 /// What the solvers for affine maps have in common.
 class LinearBase : public zstar::Solver, public zstar::Driver, public zstar::LinearSolver {
  public:
-  LinearBase(const char* name, std::string space) : name_(name), space_(std::move(space)) {}
+  LinearBase(const char* name, std::string space, zstar::Exemptions exemptions) : name_(name), space_(std::move(space)), exemptions_(std::move(exemptions)) {}
   void* query(std::string_view id) override {
+    if (id == zstar::Exemptions::id) return &exemptions_;
     if (id == zstar::Driver::id) return static_cast<zstar::Driver*>(this);
     if (id == zstar::LinearSolver::id) return static_cast<zstar::LinearSolver*>(this);
     return nullptr;
@@ -114,6 +123,7 @@ class LinearBase : public zstar::Solver, public zstar::Driver, public zstar::Lin
  private:
   const char* name_;
   std::string space_;
+  zstar::Exemptions exemptions_;
   std::optional<zstar::LinearFacts> facts_;
 };
 

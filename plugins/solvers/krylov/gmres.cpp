@@ -32,7 +32,7 @@ class Gmres final : public zstar_krylov::LinearBase {
         zstar::choice("start", &O::start, "u₀: as given, or M c by the forward solver's estimate", {"given", "forward"}),
         zstar::choice("space", &O::space, zstar_krylov::space_words, {"auto", "sample", "batch"})};
   }
-  Gmres(const Options& o, zstar::Host& host) : LinearBase("gmres", o.space), o_(o), products_(host.products()), host_(host) {}
+  Gmres(const Options& o, zstar::Host& host) : LinearBase("gmres", o.space, zstar_krylov::for_affine_maps()), o_(o), products_(host.products()), host_(host) {}
 
   bool wants_estimate() const override { return o_.preconditioner == "forward" || o_.start == "forward"; }
 

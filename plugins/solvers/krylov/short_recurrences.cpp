@@ -43,7 +43,7 @@ class Bicgstab final : public zstar_krylov::LinearBase {
     return std::tuple{zstar::opt("refresh", &Options::refresh, "steps after which the residual is measured and the recurrence begins anew", zstar::at_least(1)),
                       zstar::choice("space", &Options::space, zstar_krylov::space_words, {"auto", "sample", "batch"})};
   }
-  Bicgstab(const Options& o, zstar::Host& host) : LinearBase("bicgstab", o.space), o_(o), products_(host.products()) {}
+  Bicgstab(const Options& o, zstar::Host& host) : LinearBase("bicgstab", o.space, zstar_krylov::for_affine_maps()), o_(o), products_(host.products()) {}
 
   Tensor drive(zstar::Evaluator& f, const Tensor& start) override {
     Affine problem(f, start, together(start));
@@ -106,7 +106,7 @@ class Cg final : public zstar_krylov::LinearBase {
                       zstar::choice("symmetric", &Options::symmetric, "whether the map must declare its Jacobian symmetric, or is taken to be so", {"declared", "assumed"}),
                       zstar::choice("space", &Options::space, zstar_krylov::space_words, {"auto", "sample", "batch"})};
   }
-  Cg(const Options& o, zstar::Host& host) : LinearBase("cg", o.space), o_(o), products_(host.products()) {}
+  Cg(const Options& o, zstar::Host& host) : LinearBase("cg", o.space, {{{"*", "it solves adjoint equations of maps that declare a symmetric Jacobian"}}}), o_(o), products_(host.products()) {}
 
   Tensor drive(zstar::Evaluator& f, const Tensor& start) override {
     if (o_.symmetric == "declared" && !(facts() && facts()->symmetric))

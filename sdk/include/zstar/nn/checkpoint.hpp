@@ -1,10 +1,12 @@
 #pragma once
 /// \file checkpoint(): a part of the graph is given up and made again in the backward pass. Compiled into the plugin.
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -49,6 +51,48 @@ inline edge_list boundary(const std::vector<torch::Tensor>& outputs, std::uint64
   return edges;
 }
 
+/// While it lives, the graph of `outputs`, made since `first`, ends at its boundary: every edge to one of `edges` leads to a leaf of its own
+/// instead. Without this, a pass to several edges goes on through one of them to another, and counts what lies between twice.
+class Cut {
+ public:
+  Cut(const std::vector<torch::Tensor>& outputs, std::uint64_t first, const edge_list& edges) : first_(first) {
+    for (const auto& e : edges)
+      leaves_.push_back(torch::autograd::impl::gradient_edge(e.function->input_metadata(e.input_nr).zeros_like().set_requires_grad(true)));
+    for (const torch::Tensor& t : outputs)
+      if (t.requires_grad()) visit(torch::autograd::impl::gradient_edge(t).function);
+    for (std::size_t k = 0; k < inside_.size(); ++k)
+      for (std::uint32_t i = 0; i < inside_[k]->num_outputs(); ++i) end(inside_[k], i, edges);
+  }
+  Cut(const Cut&) = delete;
+  Cut& operator=(const Cut&) = delete;
+  ~Cut() {  // second derivatives go on through the old edges
+    for (const auto& [node, i, edge] : old_) node->next_edges()[i] = edge;
+  }
+  /// One for each edge.
+  const edge_list& leaves() const { return leaves_; }
+
+ private:
+  bool is_inside(const Node& node) const { return node.sequence_nr() >= first_ && node.sequence_nr() != UINT64_MAX; }
+  void visit(const std::shared_ptr<Node>& node) {
+    if (node && is_inside(*node) && seen_.insert(node.get()).second) inside_.push_back(node);
+  }
+  void end(const std::shared_ptr<Node>& node, std::uint32_t i, const edge_list& edges) {
+    const auto e = node->next_edge(i);
+    if (!e.is_valid()) return;
+    if (is_inside(*e.function)) return visit(e.function);
+    const auto found = std::find(edges.begin(), edges.end(), e);
+    if (found == edges.end()) throw std::runtime_error("a checkpointed function depends on other tensors the second time it is evaluated");
+    old_.emplace_back(node, i, e);
+    node->next_edges()[i] = leaves_[static_cast<std::size_t>(found - edges.begin())];  // a leaf lies below every node: the order of the graph stands
+  }
+
+  std::uint64_t first_;
+  edge_list leaves_;
+  std::vector<std::shared_ptr<Node>> inside_;
+  std::unordered_set<Node*> seen_;
+  std::vector<std::tuple<std::shared_ptr<Node>, std::uint32_t, torch::autograd::Edge>> old_;
+};
+
 /// The state of the random generator that operations on a device draw from.
 class RandomState {
  public:
@@ -76,23 +120,29 @@ class CheckpointNode final : public Node {
     if (!f_) throw std::runtime_error("backward a second time through a checkpoint that was freed; give retain_graph = true the first time");
     const bool again = torch::GradMode::is_enabled();
     std::vector<torch::Tensor> outputs;
+    std::uint64_t first = 0;
     {
       const torch::AutoGradMode grad(true);
       RandomState now(device_);
       random_.restore();
+      first = at::sequence_number::peek();
       outputs = f_();
       now.restore();
     }
+    const Cut cut(outputs, first, edges_);
+    const edge_list& leaves = cut.leaves();
     edge_list roots;
     variable_list seeds;
     for (std::size_t i = 0; i < outputs.size(); ++i)
       if (cotangents[i].defined() && outputs[i].requires_grad()) {
-        roots.push_back(torch::autograd::impl::gradient_edge(outputs[i]));
+        const auto root = torch::autograd::impl::gradient_edge(outputs[i]);
+        const auto same = std::find(edges_.begin(), edges_.end(), root);  // f handed a tensor on
+        roots.push_back(same == edges_.end() ? root : leaves[static_cast<std::size_t>(same - edges_.begin())]);
         seeds.push_back(cotangents[i]);
       }
     if (roots.empty()) return variable_list(edges_.size());
     return torch::autograd::Engine::get_default_engine().execute(roots, seeds, /*keep_graph=*/again, /*create_graph=*/again,
-                                                                 /*accumulate_grad=*/false, edges_);
+                                                                 /*accumulate_grad=*/false, leaves);
   }
   void release_variables() override { f_ = nullptr; }
 
