@@ -1,4 +1,5 @@
 /// \file Anderson acceleration (type II) of z = f(z). Equations, symbols and sources: README.md.
+#include <zstar/claims.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 
@@ -46,7 +47,10 @@ class Anderson final : public zstar::Solver, public zstar::Statistics {
       : o_(o), damps_(o.adapt == "damping" || o.adapt == "both"), forgets_(o.adapt == "memory" || o.adapt == "both"),
         window_(host.products(), o.memory + 1) {}
 
-  void* query(std::string_view id) override { return id == zstar::Statistics::id ? static_cast<zstar::Statistics*>(this) : nullptr; }
+  void* query(std::string_view id) override {
+    if (id == zstar::Claims::id) return &claims_;
+    return id == zstar::Statistics::id ? static_cast<zstar::Statistics*>(this) : nullptr;
+  }
   std::vector<std::pair<std::string, Tensor>> statistics() override { return {{"gain", gains_.table()}}; }
 
   void begin(std::int64_t batch, std::int64_t /*width*/) override {
@@ -134,6 +138,7 @@ class Anderson final : public zstar::Solver, public zstar::Statistics {
   }
 
   Options o_;
+  zstar::Claims claims_{.accelerates = true};
   bool damps_, forgets_;
   zstar::ResidualWindow window_;
   zstar_anderson::Gains gains_;

@@ -1,4 +1,6 @@
 /// \file Broyden's methods with limited memory. Equations, symbols and sources: README.md.
+#include <zstar/claims.hpp>
+
 #include "bad_window.hpp"
 #include "product_form.hpp"
 
@@ -40,6 +42,7 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
         window_(products_, o.memory, o.beta) {}
 
   void* query(std::string_view id) override {
+    if (id == zstar::Claims::id) return &claims_;
     if (id == zstar::InverseJacobian::id) return static_cast<zstar::InverseJacobian*>(this);
     if (id == zstar::Backtracking::id) return static_cast<zstar::Backtracking*>(this);
     return nullptr;
@@ -136,6 +139,7 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
   }
 
   Options o_;
+  zstar::Claims claims_{.accelerates = true, .expansive = true, .secant = true};
   bool good_;
   zstar::Products& products_;
   zstar_broyden::ProductForm product_;
