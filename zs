@@ -66,7 +66,7 @@ configure() {
   [ -e "$build/build.ninja" ] && return
   command -v cmake >/dev/null || fail "cmake is missing" "install the packages that packages.txt lists"
   echo "zs: configuring $build" >&2
-  cmake -S "$here" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON ${libtorch:+-DZSTAR_LIBTORCH="$libtorch"} \
+  (cd "$here" && cmake --preset release -B "$build" ${libtorch:+-DZSTAR_LIBTORCH="$libtorch"}) \
     >"$build/configure.log" 2>&1 || { cat "$build/configure.log" >&2; fail "the build could not be configured" "see above, or $build/configure.log"; }
 }
 
