@@ -135,7 +135,7 @@ TEST(SingularValues, AreExactOnceTheSpaceIsWholeAndNeverBelowBefore) {
     for (std::size_t b = 0; b < 2; ++b) {
       EXPECT_GE(found.smallest[b], values[9].item<double>() - 1e-10);
       EXPECT_LE(found.largest[b], values[0].item<double>() + 1e-10);
-      if (k == 10) EXPECT_NEAR(found.smallest[b], values[9].item<double>(), 1e-8);
+      if (k == 10) { EXPECT_NEAR(found.smallest[b], values[9].item<double>(), 1e-8); }
     }
   }
 }

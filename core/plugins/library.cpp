@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <set>
 #include <sstream>
 
@@ -90,11 +91,12 @@ Library load(const HeldFile& file, const FileTag& tag) {
   try {
     ProcessState state(ProcessState::Also::random_and_output);
     namespace load_mode = boost::dll::load_mode;
-    // The handle is leaked: objects, vtables and literals of a plugin may outlive everything.
-    auto* library = new boost::dll::shared_library(
+    // Handles are kept to the end and never closed: objects, vtables and literals of a plugin may outlive everything.
+    static auto& kept = *new std::deque<boost::dll::shared_library>;
+    const auto& library = kept.emplace_back(
         std::filesystem::absolute(file.path()).string(),
         static_cast<load_mode::type>(load_mode::rtld_now | load_mode::rtld_local | RTLD_NODELETE));
-    result.factories = enter(*library, tag);
+    result.factories = enter(library, tag);
     result.warnings = state.restore("while loading");
   } catch (const Refusal& refusal) {
     throw refusal.error(name);
