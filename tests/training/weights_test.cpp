@@ -1,0 +1,151 @@
+/// \file Weights of models in files of other programs.
+#include <unistd.h>
+
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/training/weights.hpp"
+#include "tests/support/model_host.hpp"
+#include "zstar/formats/torch_file.hpp"
+
+namespace {
+
+using namespace zstar;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using Named = std::vector<std::pair<std::string, Tensor>>;
+
+struct Built {
+  std::unique_ptr<test::ModelHost> host;
+  std::shared_ptr<Model> model;
+
+  explicit Built(std::uint64_t seed) {
+    torch::manual_seed(seed);
+    const auto layer = std::shared_ptr<gradient::Layer>(new gradient::Layer(test::layer("phantom", {}, {})));
+    host = std::make_unique<test::ModelHost>(layer, nullptr, Description{{{"channels", 1}, {"height", 2}, {"width", 3}, {"classes", 2}}});
+    model = test::catalogue().create<Model>(Kind::model, "mondeq", {{"width", std::int64_t{4}}, {"rank", std::int64_t{2}}}, *host);
+  }
+  Named named(const std::string& prefix) const {
+    Named all;
+    for (const auto& p : model->named_parameters()) all.emplace_back(prefix + p.key(), p.value());
+    return all;
+  }
+  bool operator==(const Built& other) const {
+    for (const auto& p : model->named_parameters())
+      if (!p.value().equal(other.model->named_parameters()[p.key()])) return false;
+    return true;
+  }
+};
+
+std::string numbers_of(const Tensor& t) { return {static_cast<const char*>(t.contiguous().data_ptr()), t.nbytes()}; }
+
+/// {'epoch': 3, 'model': OrderedDict(name: Parameter)} with float32 storages on a GPU, as training programs save it.
+/// \param view  the sixth entry of a storage's identifier, which the older form has alone
+std::string checkpoint_pickle(const Named& tensors, bool view) {
+  formats::PickleWriter w;
+  w.raw("\x80\x02}(").text("epoch").integer(3).text("model").global("collections", "OrderedDict").raw(")R(");
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const Tensor& t = tensors[i].second;
+    w.text(tensors[i].first).global("torch._utils", "_rebuild_parameter").raw("(").global("torch._utils", "_rebuild_tensor_v2").raw("((");
+    w.text("storage").global("torch", "FloatStorage").text(std::to_string(i)).text("cuda:1").integer(t.numel()).raw(view ? "NtQ" : "tQ");
+    w.integer(0).tuple(t.sizes()).tuple(t.strides()).raw("\x89NtR\x88NtR");
+  }
+  return w.raw("uu.").bytes();
+}
+
+/// torch.save's form before 1.6: magic number, version, facts on the machine, object, keys, and every storage behind its length.
+std::string older_form(const Named& tensors) {
+  formats::PickleWriter head, keys;
+  head.raw("\x80\x02\x8a\x0a").raw("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19").raw(".\x80\x02M\xe9\x03.");
+  head.raw("\x80\x02}(").text("protocol_version").integer(1001).text("little_endian").raw("\x88u.");
+  keys.raw("\x80\x02](");
+  std::string storages;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    keys.text(std::to_string(i));
+    const std::int64_t n = tensors[i].second.numel();
+    storages.append(reinterpret_cast<const char*>(&n), sizeof n) += numbers_of(tensors[i].second);
+  }
+  return head.bytes() + checkpoint_pickle(tensors, /*view=*/true) + keys.raw("e.").bytes() + storages;
+}
+
+struct Weights : ::testing::Test {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("zstar-weights-" + std::to_string(::getpid()));
+  Weights() { std::filesystem::create_directories(folder); }
+  ~Weights() override { std::filesystem::remove_all(folder); }
+  std::string refusal(Model& model, const std::string& key = "") const {
+    try {
+      training::load_weights(model, folder / "w.pth", key);
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "not refused";
+  }
+};
+
+TEST_F(Weights, ComeBackFromEveryFormatTheyAreExportedTo) {
+  const Built from(1);
+  for (const char* name : {"w.safetensors", "w.npz", "w.pth"}) {
+    Built to(2);
+    ASSERT_FALSE(to == from);
+    training::export_weights(*from.model, folder / name);
+    training::load_weights(*to.model, folder / name, "");
+    EXPECT_TRUE(to == from) << name;
+  }
+  EXPECT_THROW(training::export_weights(*from.model, folder / "w.doc"), std::runtime_error);
+}
+
+TEST_F(Weights, OfDataParallelTrainingAreTakenWithoutTheirPrefix) {
+  const Built from(1);
+  Built to(2);
+  formats::write_state_dict(folder / "w.pth", from.named("module."));
+  training::load_weights(*to.model, folder / "w.pth", "");
+  EXPECT_TRUE(to == from);
+}
+
+TEST_F(Weights, InATrainingCheckpointOfAGpuAreFoundUnderTheirKey) {
+  const Built from(1);
+  Built to(2);
+  std::vector<std::pair<std::string, std::string>> entries{{"archive/data.pkl", checkpoint_pickle(from.named("module."), /*view=*/false)}};
+  for (const auto& [name, t] : from.named("")) entries.emplace_back("archive/data/" + std::to_string(entries.size() - 1), numbers_of(t));
+  formats::write_zip(folder / "w.pth", entries);
+
+  EXPECT_THAT(refusal(*to.model), AllOf(HasSubstr("w.pth"), HasSubstr("'epoch', 'model'")));
+  EXPECT_THAT(refusal(*to.model, "state_dict"), HasSubstr("has no key 'state_dict'"));
+  ASSERT_FALSE(to == from);
+  training::load_weights(*to.model, folder / "w.pth", "model");
+  EXPECT_TRUE(to == from);
+}
+
+TEST_F(Weights, OfTheOlderFormAreReadAndACutOneIsRefused) {
+  const Built from(1);
+  Built to(2);
+  const std::string bytes = older_form(from.named(""));
+  std::ofstream(folder / "w.pth", std::ios::binary) << bytes.substr(0, bytes.size() - 4);
+  EXPECT_THAT(refusal(*to.model, "model"), HasSubstr("is cut short"));
+  std::ofstream(folder / "w.pth", std::ios::binary) << bytes;
+  training::load_weights(*to.model, folder / "w.pth", "model");
+  EXPECT_TRUE(to == from);
+}
+
+TEST_F(Weights, OfAnotherModelAreListedAndLeaveTheModelAsItIs) {
+  const Built before(2);
+  Built to(2);
+  Named tensors = before.named("");
+  const std::string reshaped = tensors.at(0).first, missing = tensors.at(1).first;
+  tensors[0].second = torch::zeros({7, 4});
+  tensors.erase(tensors.begin() + 1);
+  tensors.emplace_back("head.weight", torch::zeros({3}));
+  for (auto& [name, t] : tensors) t = t + 1;
+  formats::write_state_dict(folder / "w.pth", tensors);
+
+  const std::string said = refusal(*to.model);
+
+  EXPECT_THAT(said, HasSubstr("other shape: " + reshaped + " is [7, 4], the model has ["));
+  EXPECT_THAT(said, HasSubstr("missing: " + missing));
+  EXPECT_THAT(said, HasSubstr("unexpected: head.weight [3]"));
+  EXPECT_TRUE(to == before);
+}
+
+}  // namespace
