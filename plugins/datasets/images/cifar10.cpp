@@ -33,7 +33,8 @@ class Cifar final : public Images {
     for (const Labelled& part : train) images.push_back(part.images), labels.push_back(part.labels);
     set({torch::cat(images), torch::cat(labels)}, test.empty() ? Labelled() : read(test), ten ? 10 : o.labels == "fine" ? 100 : 20,
         ten ? std::vector{0.4914, 0.4822, 0.4465} : std::vector{0.5071, 0.4867, 0.4408},
-        ten ? std::vector{0.2023, 0.1994, 0.2010} : std::vector{0.2675, 0.2565, 0.2761});
+        ten ? std::vector{0.2023, 0.1994, 0.2010} : std::vector{0.2675, 0.2565, 0.2761},
+        names(folder, ten ? "batches.meta.txt" : o.labels == "fine" ? "fine_label_names.txt" : "coarse_label_names.txt"));
   }
 
  private:
@@ -43,6 +44,15 @@ class Cifar final : public Images {
       if (!find_file(folder, first).empty()) return folder;
     throw OptionError("path", path.string() + " holds no " + first + " (or .gz), nor a folder " + (ten ? "cifar-10-batches-bin" : "cifar-100-binary") +
                                   " with it; name the folder of the binary version of the data");
+  }
+
+  /// A line for each class; none where the file is not there.
+  static std::vector<std::string> names(const fs::path& folder, const std::string& file) {
+    std::vector<std::string> lines;
+    std::ifstream in(folder / file);
+    for (std::string line; std::getline(in, line);)
+      if (!line.empty()) lines.push_back(line);
+    return lines;
   }
 
   /// Records of one or two label bytes and 3072 pixels in planes; as many as the file holds.

@@ -3,15 +3,20 @@
 
 #include <zstar/sdk.hpp>
 
-#include <ATen/CPUGeneratorImpl.h>
+#include <algorithm>
+#include <cctype>
 
-#include "zstar/formats/files.hpp"
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Functions.h>
+
+#include <zstar/predict.hpp>
+#include <zstar/render.hpp>
+
+#include "charts.hpp"
 
 namespace zstar_images {
 namespace {
 
-namespace fs = std::filesystem;
-using torch::Tensor;
 using zstar::OptionError;
 using zstar::formats::Bytes;
 using zstar::formats::damaged;
@@ -53,9 +58,45 @@ inline std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed)
   return {order.data_ptr<std::int64_t>(), order.data_ptr<std::int64_t>() + n};
 }
 
+/// A picture [H, W, C] of bytes as floats [1, C, height, width], averaged where it shrinks.
+inline Tensor scaled(const Tensor& pixels, std::int64_t height, std::int64_t width) {
+  const Tensor image = pixels.permute({2, 0, 1}).unsqueeze(0).to(torch::kFloat32);
+  if (image.size(2) == height && image.size(3) == width) return image;
+  return at::_upsample_bilinear2d_aa(image, {height, width}, /*align_corners=*/false, c10::nullopt, c10::nullopt);
+}
+
+inline bool is_picture(const fs::path& file) {
+  std::string ending = file.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return ending == ".png" || ending == ".jpg" || ending == ".jpeg";
+}
+
+/// The files named, and the pictures in the folders named, in the order of their names.
+inline std::vector<fs::path> pictures_of(const std::vector<std::string>& sources) {
+  std::vector<fs::path> files;
+  for (const std::string& source : sources) {
+    if (!fs::is_directory(source)) {
+      files.emplace_back(source);
+      continue;
+    }
+    std::vector<fs::path> inside;
+    for (const auto& entry : fs::directory_iterator(source))
+      if (is_picture(entry.path())) inside.push_back(entry.path());
+    if (inside.empty()) throw std::runtime_error(source + " holds no picture; expected files that end in .png, .jpg or .jpeg");
+    std::sort(inside.begin(), inside.end());
+    files.insert(files.end(), inside.begin(), inside.end());
+  }
+  return files;
+}
+
 /// Batch tensors: `images` (B, C, H, W) float32, (pixel/255 − mean)/std, and `labels` (B).
-class Images : public zstar::Dataset {
+class Images : public zstar::Dataset, public zstar::ReadsInputs, public zstar::Renders {
  public:
+  void* query(std::string_view id) override {
+    if (id == zstar::ReadsInputs::id) return static_cast<zstar::ReadsInputs*>(this);
+    return id == zstar::Renders::id ? static_cast<zstar::Renders*>(this) : nullptr;
+  }
+
   zstar::Description describe() const override {
     const Tensor& any = splits_[0].images.defined() ? splits_[0].images : splits_[2].images;
     return {{{"channels", any.size(1)}, {"height", any.size(2)}, {"width", any.size(3)}, {"classes", classes_}}};
@@ -80,13 +121,33 @@ class Images : public zstar::Dataset {
     return {{{"images", (images.to(torch::kFloat32) / 255 - mean_) / std_}, {"labels", data.labels.index_select(0, rows)}}, indices};
   }
 
+  /// Pictures, brought to size and channels of the data set; without sources the test split.
+  std::vector<zstar::Inputs> read(const std::vector<std::string>& sources) const override {
+    std::vector<zstar::Inputs> inputs;
+    if (sources.empty())
+      for (const auto& rows : batches(Split::test, 128, 0)) inputs.push_back({load(Split::test, rows, 0), {}});
+    const zstar::Description sizes = describe();
+    for (const fs::path& file : pictures_of(sources)) {
+      const Tensor pixels = scaled(zstar::formats::with_channels(zstar::formats::read_picture(file), sizes.at("channels")), sizes.at("height"), sizes.at("width"));
+      inputs.push_back({{{{"images", (pixels / 255 - mean_) / std_}}, {}}, {file.string()}});
+    }
+    return inputs;
+  }
+  std::vector<std::string> classes() const override { return names_; }
+
+  /// predictions.svg, the first images with what was said of them; confusion.svg, how often which class was taken for which.
+  std::vector<std::string> render(Split split, const Tensor& predictions, const std::string& folder) const override {
+    const Answers answers{of(split).labels, predictions.argmax(1), names_};
+    return {written(fs::path(folder) / "predictions.svg", grid_svg(of(split).images, answers)), written(fs::path(folder) / "confusion.svg", confusion_svg(answers, classes_))};
+  }
+
  protected:
   explicit Images(const ImageOptions& o) : o_(o) {
     if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the data: --set dataset.path=FOLDER");
   }
 
-  /// Takes the data over. \param mean, std  of the channels where the options do not say them
-  void set(Labelled train, Labelled test, std::int64_t classes, std::vector<double> mean, std::vector<double> std) {
+  /// Takes the data over. \param mean, std  of the channels where the options do not say them \param names  of the classes, where they have names
+  void set(Labelled train, Labelled test, std::int64_t classes, std::vector<double> mean, std::vector<double> std, std::vector<std::string> names = {}) {
     classes_ = classes;
     for (const Labelled* part : {&train, &test})
       if (part->size() > 0 && (part->labels.min().item<std::int64_t>() < 0 || part->labels.max().item<std::int64_t>() >= classes))
@@ -95,6 +156,7 @@ class Images : public zstar::Dataset {
       throw std::runtime_error(o_.path + ": images for training and for testing have different sizes");
     if (o_.validation > 0 && o_.validation >= train.size())
       throw OptionError("validation", "validation is " + std::to_string(o_.validation) + ", there are " + std::to_string(train.size()) + " training images");
+    names_ = std::move(names);
     splits_[2] = std::move(test);
     if (o_.validation == 0) splits_[0] = std::move(train);
     else split(train);
@@ -142,6 +204,7 @@ class Images : public zstar::Dataset {
   ImageOptions o_;
   Labelled splits_[3];
   std::int64_t classes_ = 0;
+  std::vector<std::string> names_;
   Tensor mean_, std_;
 };
 

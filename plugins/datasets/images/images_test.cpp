@@ -1,13 +1,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <turbojpeg.h>
 #include <zlib.h>
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <set>
 
 #include "tests/support/parts.hpp"
 #include "zstar/abi/dataset.hpp"
+#include "zstar/formats/png.hpp"
+#include "zstar/predict.hpp"
+#include "zstar/render.hpp"
 
 namespace {
 
@@ -220,6 +225,117 @@ TEST_F(ImageFiles, DamagedIdxFilesAreSaid) {
   fs::remove(folder / images), write_gz(images + ".gz", idx({60, 28, 28}));
   fs::resize_file(folder / (images + ".gz"), fs::file_size(folder / (images + ".gz")) / 2);
   EXPECT_THAT(refusal("idx_images"), HasSubstr("in the middle of its compressed data"));
+}
+
+TEST_F(ImageFiles, PredictionsAreDrawnAsAGridAndAConfusionMatrix) {
+  write("data_batch_1.bin", cifar(0, 3)), write("test_batch.bin", cifar(100, 4));  // true classes 0, 1, 2, 3
+  write("batches.meta.txt", "plane\ncar\nbird\n<cat>\n\n");
+  const auto data = make("cifar10");
+  auto* drawing = query<Renders>(*data);
+  ASSERT_NE(drawing, nullptr);
+  const Tensor said = torch::tensor({0, 1, 1, 1}, torch::kInt64);
+
+  const auto files = drawing->render(Split::test, torch::one_hot(said, 10).to(torch::kFloat32), folder.string());
+
+  ASSERT_EQ(files.size(), 2u);
+  const auto contents = [](const std::string& file) {
+    std::ifstream in(file);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  const auto count = [](const std::string& text, const std::string& part) {
+    int n = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+    return n;
+  };
+  const std::string grid = contents(files[0]), matrix = contents(files[1]);
+  EXPECT_EQ(count(grid, "base64,iVBORw0KGgo"), 4);  // how every PNG begins
+  EXPECT_THAT(grid, AllOf(HasSubstr(">plane<"), HasSubstr(">car (bird)<"), HasSubstr(">car (&lt;cat>)<")));
+  EXPECT_EQ(count(matrix, "fill-opacity=\"1.000\""), 4);  // every class that was tested was taken for one class alone
+  EXPECT_EQ(count(matrix, "fill-opacity=\"0.000\""), 96);
+}
+
+/// Two classes of colour pictures, one of one colour each, of different sizes.
+struct PictureFolders : ImageFiles {
+  PictureFolders() {
+    for (const char* part : {"train", "val"})
+      for (const auto& [name, level] : {std::pair("cat", -1.0), std::pair("dog", 1.0)}) {
+        fs::create_directories(folder / part / name);
+        for (const std::int64_t n : {20, 33}) formats::write_png((folder / part / name / (std::to_string(n) + ".png")).string(), torch::full({n, n + 7, 3}, level));
+      }
+  }
+};
+
+TEST_F(PictureFolders, FoldersAreClassesAndPicturesComeInOneSize) {
+  const auto data = make("image_folder", {{"size", std::int64_t{16}}, {"mean", std::vector<double>{0, 0, 0}}, {"std", std::vector<double>{1, 1, 1}}});
+
+  const Batch train = data->load(Split::train, {0, 1, 2, 3}, 5), validation = data->load(Split::validation, {1, 2}, 0);
+
+  EXPECT_EQ(data->describe().at("classes"), 2);
+  EXPECT_EQ(data->size(Split::test), 0);
+  EXPECT_EQ(train.at("images").sizes(), (at::IntArrayRef{4, 3, 16, 16}));
+  EXPECT_TRUE(train.at("labels").equal(torch::tensor({0, 0, 1, 1}, torch::kInt64)));
+  EXPECT_TRUE(validation.at("images")[0].equal(torch::zeros({3, 16, 16})));
+  EXPECT_LT((validation.at("images")[1] - 1).abs().max().item<double>(), 1e-6);  // ε of weights that sum to 1
+}
+
+TEST_F(PictureFolders, AugmentationDependsOnTheSeedAlone) {
+  Tensor ramp = torch::arange(30 * 40 * 3, torch::kFloat32).reshape({30, 40, 3}) / 1800 - 1;
+  formats::write_png((folder / "train/cat/ramp.png").string(), ramp);
+  const auto data = make("image_folder", {{"size", std::int64_t{8}}});
+  const auto once = [&](std::uint64_t seed) { return data->load(Split::train, {2}, seed).at("images"); };
+  EXPECT_TRUE(once(3).equal(once(3)));
+  EXPECT_FALSE(once(3).equal(once(4)));
+}
+
+TEST_F(PictureFolders, PicturesFromElsewhereAreReadAndDamagedOnesSaid) {
+  const auto data = make("image_folder", {{"size", std::int64_t{16}}});
+  auto* reader = query<ReadsInputs>(*data);
+  ASSERT_NE(reader, nullptr);
+  EXPECT_EQ(reader->classes(), (std::vector<std::string>{"cat", "dog"}));
+  EXPECT_EQ(reader->read({(folder / "val/dog").string()}).size(), 2u);
+  write("train/cat/20.png", "no picture");
+  const std::string said = [&] {
+    try {
+      data->load(Split::train, {0}, 1);
+    } catch (const std::exception& error) {
+      return std::string(error.what());
+    }
+    return std::string("not refused");
+  }();
+  EXPECT_THAT(said, AllOf(HasSubstr("20.png"), HasSubstr("neither PNG nor JPEG")));
+  fs::create_directories(folder / "val/cow");
+  EXPECT_THAT(refusal("image_folder"), HasSubstr("a class that the training pictures do not have"));
+}
+
+/// A JPEG of one colour.
+Bytes jpeg(int width, int height, std::uint8_t level) {
+  const std::unique_ptr<void, int (*)(tjhandle)> coder(tjInitCompress(), tjDestroy);
+  const std::vector<std::uint8_t> pixels(static_cast<std::size_t>(3 * width * height), level);
+  unsigned char* out = nullptr;
+  unsigned long size = 0;
+  EXPECT_EQ(tjCompress2(coder.get(), pixels.data(), width, 0, height, TJPF_RGB, &out, &size, TJSAMP_444, 90, 0), 0);
+  const Bytes bytes(reinterpret_cast<const char*>(out), size);
+  tjFree(out);
+  return bytes;
+}
+
+TEST_F(PictureFolders, JpegIsReadAndACutOneIsSaid) {
+  const Bytes whole = jpeg(50, 40, 204);
+  write("val/cat/a.jpg", whole), write("val/dog/b.JPEG", whole.substr(0, whole.size() / 2));
+  const auto data = make("image_folder", {{"size", std::int64_t{16}}, {"mean", std::vector<double>{0, 0, 0}}, {"std", std::vector<double>{1, 1, 1}}});
+  auto* reader = query<ReadsInputs>(*data);
+  ASSERT_NE(reader, nullptr);
+
+  const auto inputs = reader->read({(folder / "val/cat/a.jpg").string()});
+
+  EXPECT_LT((inputs.at(0).batch.at("images") - 0.8).abs().max().item<double>(), 0.5 / 255);  // 204/255; a flat block survives the transform but for rounding
+  EXPECT_EQ(inputs.at(0).names, (std::vector<std::string>{(folder / "val/cat/a.jpg").string()}));
+  try {
+    reader->read({(folder / "val/dog/b.JPEG").string()});
+    FAIL() << "a picture that is cut short was read";
+  } catch (const std::runtime_error& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("b.JPEG"), HasSubstr("remedy")));
+  }
 }
 
 TEST(RealImages, FashionMnistHasItsPublishedCountsAndMoments) {

@@ -1,6 +1,7 @@
 /// \file Multiscale deep equilibrium model for image classification. Equations, names and sources: README.md.
 #include "cell.hpp"
 #include "head.hpp"
+#include "zstar/predict.hpp"
 
 namespace {
 
@@ -8,7 +9,7 @@ using namespace zstar_mdeq;
 using zstar::OptionError;
 using zstar::State;
 
-class Mdeq final : public zstar::Model {
+class Mdeq final : public zstar::Model, public zstar::Predicts {
  public:
   struct Options {
     std::vector<std::int64_t> channels = {24, 24}, blocks = {1}, head_channels = {8, 16};
@@ -47,6 +48,8 @@ class Mdeq final : public zstar::Model {
     if (o_.initial == "small") initialise();
   }
 
+  void* query(std::string_view id) override { return id == zstar::Predicts::id ? static_cast<zstar::Predicts*>(this) : nullptr; }
+
   std::vector<Tensor> forward(const zstar::Batch& batch) override {
     const Tensor u = stem_->forward(batch.at("images"));
     const zstar::FixedPointMap f = map(u);
@@ -64,6 +67,8 @@ class Mdeq final : public zstar::Model {
   Tensor loss(const Tensor& output, const zstar::Batch& batch) override {
     return torch::cross_entropy_loss(output, batch.at("labels"));
   }
+
+  Tensor predict(const zstar::Batch& batch) override { return torch::softmax(forward(batch).back(), 1); }
 
   zstar::Sums measure(const Tensor& output, const zstar::Batch& batch) override {
     const Tensor& labels = batch.at("labels");

@@ -5,6 +5,7 @@
 
 #include "tests/support/model_host.hpp"
 #include "zstar/abi/regularizer.hpp"
+#include "zstar/predict.hpp"
 
 namespace {
 
@@ -136,6 +137,19 @@ TEST(Mdeq, OneSampleAloneEqualsItselfInTheBatch) {
   const Tensor scores = b.model->forward(batch).back();
   const Batch first{{{"images", batch.at("images").narrow(0, 0, 1)}}, {}};
   EXPECT_TRUE(b.model->forward(first).back().allclose(scores.narrow(0, 0, 1), 1e-9, 1e-10));  // solves of 8 evaluations, equal up to rounding
+}
+
+TEST(Mdeq, PredictsProbabilitiesWithoutLabels) {
+  Built built(tiny(), tiny_data);
+  built.model->to(torch::kFloat64);
+  built.model->eval();
+  const torch::NoGradGuard no_grad;
+  Batch batch = images(3);
+  const Tensor scores = built.model->forward(batch).back();
+  batch.tensors.pop_back();
+  auto* predicts = query<Predicts>(*built.model);
+  ASSERT_NE(predicts, nullptr);
+  EXPECT_TRUE(predicts->predict(batch).allclose(torch::softmax(scores, 1), 1e-9));
 }
 
 TEST(Mdeq, GradientsEqualCentralDifferences) {
