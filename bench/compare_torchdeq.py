@@ -2,10 +2,12 @@
 """Times TorchDEQ's solvers beside ours on the solver workloads, sides alternating in one run, one thread, the same allocator.
 
   compare_torchdeq.py --torchdeq PATH [--program build/release/bin/bench_overhead] [--repeats N] [--memory] [--json]
+  compare_torchdeq.py --torchdeq PATH --zoo [NAME …] [--rounds N]     models of the zoo: a training step, an evaluation, peak memory
 
 PATH is a checkout of TorchDEQ. Python's torch should be of the same LibTorch that zstar was built with (Debian: python3-torch).
 Prints TorchDEQ's total divided by ours for each solver and workload (medians of the ratios of neighbouring runs); with --memory also
-the growth of the peak of both processes in 40 Broyden steps on (32, 100000).
+the growth of the peak of both processes in 40 Broyden steps on (32, 100000). With --zoo, every workload of bench/zoo in processes of its
+own, sides alternating, and a line of a table: least seconds of the processor of all rounds.
 """
 import argparse
 import json
@@ -24,12 +26,38 @@ ap.add_argument('--only', help='one workload')
 ap.add_argument('--memory', action='store_true')
 ap.add_argument('--peer-memory', action='store_true', help=argparse.SUPPRESS)
 ap.add_argument('--json', action='store_true')
+ap.add_argument('--zoo', nargs='*', metavar='NAME', help='workloads of bench/zoo; without a name all of them')
+ap.add_argument('--rounds', type=int, default=3)
 args = ap.parse_args()
 if not args.peer_memory and os.environ.get('MALLOC_MMAP_THRESHOLD_') is None:  # read once, when a process starts
     os.execve(sys.executable, [sys.executable] + sys.argv, {**os.environ, **allocator, 'OMP_NUM_THREADS': '1'})
 if not pathlib.Path(args.torchdeq, 'torchdeq').is_dir():
     sys.exit(f"compare_torchdeq: error: '{args.torchdeq}' holds no folder 'torchdeq'\n  remedy: give a checkout of TorchDEQ")
 sys.path.insert(0, args.torchdeq)
+
+
+def compare_zoo(names):
+    here = pathlib.Path(__file__).resolve().parent
+    peer = [sys.executable, str(here / 'zoo_peer.py'), '--torchdeq', args.torchdeq]
+    mine = [str(here.parent / 'build/release/bin/bench_zoo')]
+    print('| workload | train, TorchDEQ / zstar (s) | evaluation | peak MB, zstar and TorchDEQ | evaluations of the map, train and evaluation |\n|---|---|---|---|---|')
+    for name in names:
+        rounds = [[json.loads(subprocess.check_output(side + [name], text=True).splitlines()[-1]) for side in (peer, mine)] for _ in range(args.rounds)]
+        least = lambda side, key: min(r[side][key] for r in rounds)
+        cells = []
+        for what in ('train', 'eval'):
+            theirs, ours = least(0, what + '_cpu_s_min'), least(1, what + '_cpu_s_min')
+            cells.append(f'{theirs:.3g} / {ours:.3g} = {theirs / ours:.2f}')
+        memory = [least(side, 'train_peak_rss_mb') for side in (1, 0)]
+        calls = ['{} and {}'.format(*(rounds[0][side][what + '_f_calls'] for what in ('train', 'eval'))) for side in (1, 0)]
+        if rounds[0][0]['params'] != rounds[0][1]['params']:
+            sys.exit(f"compare_torchdeq: error: {name} has {rounds[0][1]['params']} parameters here, {rounds[0][0]['params']} there")
+        print(f"| {name} | {cells[0]} | {cells[1]} | {memory[0]}, {memory[1]} ({100 * memory[0] / memory[1]:.0f} %) | {calls[0]}; TorchDEQ {calls[1]} |", flush=True)
+
+
+if args.zoo is not None:
+    compare_zoo(args.zoo or ['mdeq_small', 'mdeq_large', 'deq_lm', 'deq_lm_ift', 'deq_seq_ift', 'ignn_chains', 'ignn_ppi'])
+    sys.exit()
 
 import torch
 from torchdeq.solver import get_solver

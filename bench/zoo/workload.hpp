@@ -1,0 +1,89 @@
+#pragma once
+/// \file A workload of the zoo: a model, a batch of random data, a layer and an optimiser, all fixed. Sizes: those of the published models'
+/// timing workloads; what each step costs in evaluations of the map is part of the definition.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/optimizer.h>
+
+#include "tests/support/model_host.hpp"
+#include "zstar/abi/regularizer.hpp"
+
+namespace zstar::bench {
+
+/// What a workload is made of.
+struct Recipe {
+  std::shared_ptr<gradient::Layer> layer;
+  std::string norm;
+  Settings norm_settings;
+  Description data;
+  std::string model;
+  Settings settings;
+  Batch batch;
+};
+
+/// \param adjoint  of an implicit gradient
+inline std::shared_ptr<gradient::Layer> layer(const std::string& gradient, const Settings& settings, const std::string& solver, const solve::Options& forward, const solve::Options& adjoint) {
+  return std::shared_ptr<gradient::Layer>(new gradient::Layer(test::layer(gradient, forward, adjoint, solver, solver, settings)));  // a layer cannot be moved
+}
+
+/// Every solve of a workload spends its budget.
+inline solve::Options budget(std::int64_t evaluations) {
+  return {.tolerance = 0, .max_evaluations = evaluations, .stall_window = 0, .divergence = 1e30, .floor = false};
+}
+
+class ZooWorkload {
+ public:
+  explicit ZooWorkload(Recipe recipe) : batch_(std::move(recipe.batch)), layer_(std::move(recipe.layer)) {
+    layer_->record_into(&solves_);
+    host_ = std::make_unique<test::ModelHost>(layer_, test::make<Norm>(Kind::norm, recipe.norm, recipe.norm_settings), recipe.data);
+    model_ = test::catalogue().create<Model>(Kind::model, recipe.model, recipe.settings, *host_);
+    for (const Tensor& p : model_->parameters())
+      if (p.requires_grad() && std::none_of(parameters.begin(), parameters.end(), [&p](const Tensor& known) { return known.is_same(p); })) parameters.push_back(p);
+  }
+
+  /// Forward, loss, backward, step of the optimiser.
+  void train() {
+    model_->train();
+    solves_.clear();
+    const Tensor loss = model_->loss(model_->forward(batch_).back(), batch_);
+    for (Tensor& p : parameters) p.mutable_grad() = Tensor();
+    loss.backward();
+    if (clip_norm > 0) torch::nn::utils::clip_grad_norm_(parameters, clip_norm);
+    optimizer->step();
+  }
+  void evaluate() {
+    model_->eval();
+    solves_.clear();
+    const torch::NoGradGuard no_grad;
+    model_->forward(batch_);
+  }
+  /// Evaluations of the map in the step before, over all its solves.
+  std::int64_t calls(bool training) const {
+    std::int64_t n = 0;
+    for (const Solved& s : solves_) n += s.equilibrium.forward.front().calls + s.equilibrium.gradient_evaluations + (training ? calls_in_backward : 0);
+    return n;
+  }
+
+  std::vector<Tensor> parameters;  ///< those that are trained, each once
+  std::unique_ptr<torch::optim::Optimizer> optimizer;
+  double clip_norm = 0;                 ///< 0: never
+  std::int64_t calls_in_backward = 0;   ///< of a solve: an implicit gradient evaluates the map once more
+
+ private:
+  Batch batch_;
+  std::vector<Solved> solves_;
+  std::shared_ptr<gradient::Layer> layer_;
+  std::unique_ptr<test::ModelHost> host_;
+  std::shared_ptr<Model> model_;
+};
+
+/// \param name  deq_lm, deq_lm_ift, deq_seq_ift; mdeq_small, mdeq_large; ignn_chains, ignn_ppi
+std::unique_ptr<ZooWorkload> transformer(const std::string& name);
+std::unique_ptr<ZooWorkload> mdeq(const std::string& name);
+std::unique_ptr<ZooWorkload> ignn(const std::string& name);
+
+}  // namespace zstar::bench
