@@ -25,14 +25,18 @@ bool names_all(const FixedPointMap& f, const State& y, std::uint64_t first) {
   return true;
 }
 
-/// f + δ with δ = 0 on the graph, so that what reaches δ is the adjoint, whatever the method is.
-FixedPointMap with_offset(const FixedPointMap& f, const State& delta) {
-  const auto add = [](const State& y, const Tensor* offsets) {
+/// f + δ with δ = 0 on the graph, so that what reaches δ is the adjoint, whatever the method is. Evaluations and products are counted.
+FixedPointMap with_offset(const FixedPointMap& f, const State& delta, const std::shared_ptr<Watched>& watched) {
+  const auto add = [watched](const State& y, const Tensor* offsets) {
+    ++watched->evaluations;
     std::vector<Tensor> sum;
     for (std::size_t i = 0; i < y.size(); ++i) sum.push_back(y[i] + offsets[i]);
-    return State(std::move(sum), y.axes());
+    State shifted(std::move(sum), y.axes());
+    const bool tracked = torch::GradMode::is_enabled() && std::all_of(shifted.begin(), shifted.end(), [](const Tensor& t) { return t.requires_grad(); });
+    return tracked ? tapped(shifted, [watched](const auto&) { ++watched->products; }) : shifted;
   };
-  if (!f.names_captured()) return FixedPointMap([f, delta, add](const State& z) { return add(f(z), delta.tensors().data()); });
+  if (!f.names_captured())
+    return FixedPointMap([f, delta, add](const State& z) { return add(f(z), delta.tensors().data()); }).declare(f.declared());
   std::vector<Captured> captured;
   for (const Tensor& c : f.captured()) captured.push_back({c, std::nullopt});
   for (const Tensor& d : delta) captured.push_back({d, std::nullopt});
@@ -120,7 +124,7 @@ void Call::attach(const FixedPointMap& f, const State& z, std::size_t index, std
     map = with_offset(f, source(zeros_of(z), [watched, axes = z.axes()](const auto& gradients) {
       watched->adjoint = State(gradients, axes);
       watched->complete = true;
-    }));
+    }), watched);
   }
   for (State& state : attached(map, z, index, count)) {
     if (watched) {

@@ -84,10 +84,8 @@ std::int64_t budget_of(const SolveOptions& request, const solve::Options& option
   return options.eval_max_evaluations.value_or(static_cast<std::int64_t>(static_cast<double>(options.max_evaluations) * options.eval_factor));
 }
 
-}  // namespace
-
-Layer::Layer(LayerParts parts) : impl_(std::make_shared<Impl>(std::move(parts))) {
-  LayerParts& p = impl_->parts;
+/// The parts, if they fit one another.
+LayerParts checked(LayerParts p) {
   const auto marks = sampling_marks(p.options, p.forward.options.max_evaluations);
   if (p.gradient->query(FromStart::id) && marks.size() > 1)
     throw OptionError("states", "the gradient method iterates from the start by itself, so no states of a solve can be sampled; ask the method for more than one");
@@ -96,8 +94,12 @@ Layer::Layer(LayerParts parts) : impl_(std::make_shared<Impl>(std::move(parts)))
   const auto adjoint = p.adjoint.make();
   const auto* linear = zstar::query<LinearSolver>(*adjoint);
   p.estimate_wanted = p.gradient->query(UsesEstimate::id) || (linear && linear->wants_estimate());
+  return p;
 }
 
+}  // namespace
+
+Layer::Layer(LayerParts parts) : impl_(std::make_shared<Impl>(checked(std::move(parts)))) {}
 Layer::~Layer() = default;
 
 Equilibrium Layer::solve(const FixedPointMap& f, const State& z0, const SolveOptions& request) { return run(f, nullptr, z0, request); }
@@ -139,7 +141,8 @@ std::vector<std::pair<std::string, double>> Layer::statistics() {
   return numbers;
 }
 
-const Options& Layer::options() const { return impl_->parts.options; }
+const LayerParts& Layer::parts() const { return impl_->parts; }
+void Layer::replace(LayerParts parts) { impl_->parts = checked(std::move(parts)); }
 Starts& Layer::starts() { return *impl_->starts; }
 
 }  // namespace zstar::gradient

@@ -78,6 +78,8 @@ struct Watched {
   std::vector<State> cotangents;   ///< of each state that the method handed out; undefined tensors: none came
   State adjoint;                   ///< what f's result was multiplied with
   bool complete = false;           ///< a whole backward pass has been seen
+  std::int64_t evaluations = 0;    ///< of f by the method, backward included; those of the forward solver are in its report
+  std::int64_t products = 0;       ///< vector–Jacobian products: passes backward through an evaluation of f
 };
 
 /// The layer that models are handed. One object serves any number of calls; it keeps no graph.
@@ -96,7 +98,11 @@ class Layer final : public EquilibriumLayer, public SplittingLayer {
   /// Every later call that is joined to the graph leaves there what certify() needs, once `.backward()` has run; null: none.
   void watch_into(std::vector<std::shared_ptr<Watched>>* sink);
 
-  const Options& options() const;
+  const Options& options() const { return parts().options; }
+  const LayerParts& parts() const;
+  /// Other parts for later calls; calls whose backward pass is still to come keep theirs, and starts are kept as before.
+  /// \throws OptionError  as the constructor
+  void replace(LayerParts parts);
   /// What the gradient method and the store of starts say of the calls since this was asked last, by name.
   std::vector<std::pair<std::string, double>> statistics();
   Starts& starts();
