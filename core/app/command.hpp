@@ -61,6 +61,7 @@ Command compare_command();
 Command bench_command();
 Command plugins_command();
 Command verify_command();
+Command gradcheck_command();
 Command lock_command();
 Command probe_command();
 Command new_command();
@@ -74,8 +75,8 @@ Command complete_command();
 struct Checked {
   plugins::Catalogue catalogue;
   std::optional<experiment::Experiment> experiment;
-  /// \throws experiment::Refused
-  Checked(const Arguments& arguments, const std::string& file);
+  /// \param first  overrides that those of `--set` may overrule \throws experiment::Refused
+  Checked(const Arguments& arguments, const std::string& file, std::vector<std::string> first = {});
 };
 /// `file`, `--set` and the options of plugins.
 po::options_description experiment_options(const char* title);

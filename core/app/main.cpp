@@ -19,7 +19,7 @@ namespace zstar::app {
 const std::vector<Command>& commands() {
   static const std::vector<Command> all{run_command(),     eval_command(),   predict_command(), export_command(), render_command(), data_command(),
                                         validate_command(), config_command(), runs_command(),    compare_command(), bench_command(), plugins_command(),
-                                        lock_command(),    verify_command(), new_command(),     schema_command(),  doctor_command(), docs_command(),
+                                        lock_command(),    verify_command(), gradcheck_command(), new_command(),     schema_command(),  doctor_command(), docs_command(),
                                         completion_command(), complete_command(), probe_command()};
   return all;
 }

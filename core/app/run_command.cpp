@@ -91,9 +91,9 @@ int config(const Arguments& arguments) {
 
 }  // namespace
 
-Checked::Checked(const Arguments& arguments, const std::string& file) : catalogue(discovery(arguments)) {
+Checked::Checked(const Arguments& arguments, const std::string& file, std::vector<std::string> overrides) : catalogue(discovery(arguments)) {
   const training::CatalogueTables tables(catalogue, std::filesystem::path(file).parent_path() / plugins::lock_name);
-  std::vector<std::string> overrides = arguments.list("set");
+  for (std::string& assignment : arguments.list("set")) overrides.push_back(std::move(assignment));
   if (arguments.has("locked")) overrides.emplace_back("plugins.locked=true");
   experiment = Experiment::read(file, overrides, training::schema(), tables);
 }

@@ -163,6 +163,8 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
     regularizers_.push_back({s->part, s->as<RegularizerOptions>(), create.operator()<Regularizer>(Kind::regularizer, *s)});
 }
 
+Host& Session::host() { return *host_; }
+
 /// In the order of creation reversed.
 Session::~Session() {
   while (!regularizers_.empty()) regularizers_.pop_back();

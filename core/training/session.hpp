@@ -57,6 +57,8 @@ class Session {
   Dataset& dataset() { return *dataset_; }
   Model& model() { return *model_; }
   gradient::Layer& layer() { return *layer_; }
+  /// What further parts of this session may be made with.
+  Host& host();
   /// What the norm acts on, and what it could act on.
   const nn::Chosen& normed() const { return chosen_; }
   std::vector<WeightedRegularizer>& regularizers() { return regularizers_; }
