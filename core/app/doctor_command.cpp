@@ -4,12 +4,14 @@
 #include <iostream>
 
 #include <ATen/Parallel.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "core/app/command.hpp"
 #include "core/app/devices.hpp"
 #include "core/plugins/compatibility.hpp"
 #include "core/plugins/discovery.hpp"
+#include "core/training/doctor.hpp"
 #include "zstar/abi/tag.hpp"
 
 namespace zstar::app {
@@ -46,7 +48,7 @@ nlohmann::ordered_json examine(const Arguments& arguments) {
   return json;
 }
 
-int doctor(const Arguments& arguments) {
+int installation(const Arguments& arguments) {
   const auto found = examine(arguments);
   const int status = found["problems"].empty() ? done : failed;
   if (arguments.has("json")) {
@@ -67,15 +69,68 @@ int doctor(const Arguments& arguments) {
   return status;
 }
 
+using training::Diagnosis;
+using training::Finding;
+using training::Verdict;
+
+void print(const Diagnosis& d) {
+  std::cout << fmt::format("{} {} of {} unknowns for {} samples; forward {:.1f} ms, backward {:.1f} ms, peak memory {:.0f} MB\n\n", d.calls, d.calls == 1 ? "equilibrium" : "equilibria",
+                           d.width, d.batch, d.forward_milliseconds, d.backward_milliseconds, d.peak_megabytes);
+  for (const Finding& f : d.findings) {
+    std::cout << fmt::format("{:<7}  {:<13}  {}\n", f.verdict == Verdict::sick ? "SICK" : training::name_of(f.verdict), f.check, f.number);
+    if (f.verdict == Verdict::sick) std::cout << fmt::format("{:9}{}: {}\n{:9}remedy: {}\n", "", f.disease, f.sentence, "", f.remedy);
+  }
+  std::cout << "\nevaluations allowed    greatest residual    loss\n";
+  for (const auto& row : d.budgets) std::cout << fmt::format("{:>19}    {:>17.1e}    {:.6g}\n", row.budget, row.residual, row.loss);
+  std::cout << (d.sick() ? "\nthis is not a healthy equilibrium model\n" : "\nthis is an equilibrium model\n");
+}
+
+nlohmann::ordered_json to_json(const Diagnosis& d) {
+  nlohmann::ordered_json json{{"healthy", !d.sick()}, {"equilibria", d.calls}, {"batch", d.batch}, {"unknowns", d.width},
+                              {"forward_milliseconds", d.forward_milliseconds}, {"backward_milliseconds", d.backward_milliseconds}, {"peak_megabytes", d.peak_megabytes},
+                              {"findings", nlohmann::ordered_json::array()}, {"budgets", nlohmann::ordered_json::array()}};
+  for (const Finding& f : d.findings) {
+    nlohmann::ordered_json one{{"check", f.check}, {"verdict", training::name_of(f.verdict)}, {"number", f.number}};
+    if (f.verdict == Verdict::sick) one["disease"] = f.disease, one["sentence"] = f.sentence, one["remedy"] = f.remedy;
+    json["findings"].push_back(std::move(one));
+  }
+  for (const auto& row : d.budgets) json["budgets"].push_back({{"evaluations", row.budget}, {"residual", row.residual}, {"loss", row.loss}});
+  return json;
+}
+
+int model(const Arguments& arguments) {
+  load_cuda();
+  training::DoctorRequest request;
+  request.samples = arguments.has("samples") ? arguments.values["samples"].as<std::int64_t>() : 0;
+  if (request.samples < 0) throw po::error("--samples takes a count of samples, 0 for all");
+  if (arguments.has("checkpoint") || arguments.has("weights")) request.weights = weights_of(arguments);
+  Checked checked(arguments, experiment_of(arguments), {"start.store=\"none\""});
+  const Diagnosis diagnosis = training::diagnose(*checked.experiment, checked.catalogue, request, std::cerr);
+  if (arguments.has("json")) std::cout << to_json(diagnosis).dump(2) << '\n';
+  else print(diagnosis);
+  return diagnosis.sick() ? failed : done;
+}
+
+int doctor(const Arguments& arguments) {
+  const bool of_model = arguments.has("file") || arguments.has("checkpoint") || arguments.has("weights");
+  return of_model ? model(arguments) : installation(arguments);
+}
+
 }  // namespace
 
 Command doctor_command() {
-  po::options_description options("options");
+  auto options = experiment_options("options");
+  options.add_options()("samples", po::value<std::int64_t>()->value_name("N"), "of the first batch at most so many; 0 or not given: all");
+  add_weights_options(options);
   add_json_option(options);
-  add_plugin_options(options);
-  return {"doctor", "doctor", "what this installation is made of, and what is wrong with it",
-          "Prints LibTorch, BLAS, threads, devices, plugin folders, and every plugin that was refused with the reason.\nExit status 1 if there is a problem.",
-          {}, std::move(options), doctor, {{"doctor", "look here first when something is slow or missing"}}};
+  return {"doctor", "doctor [FILE] [--checkpoint RUN]", "what is wrong with an experiment's model, or with this installation",
+          "With an experiment: whether its model is an equilibrium model. One batch is solved and differentiated, and thirteen questions are\n"
+          "asked of it, each answered with a number; what is wrong has a name, a sentence and a remedy. Without one: LibTorch, BLAS, threads,\n"
+          "devices, plugin folders, and every plugin that was refused with the reason. Exit status 1 if there is a problem.",
+          {"file"}, std::move(options), doctor,
+          {{"doctor", "look here first when something is slow or missing"},
+           {"doctor experiments/quickstart.toml", "the model as it begins"},
+           {"doctor --checkpoint runs/quickstart/latest", "the model as it was trained"}}};
 }
 
 }  // namespace zstar::app

@@ -1,0 +1,49 @@
+#pragma once
+/// \file Examination: what the doctor asks of a model, one function a question.
+
+#include "core/solve/packing.hpp"
+#include "core/training/doctor.hpp"
+#include "core/training/probe_run.hpp"
+
+namespace zstar::training {
+
+/// One whole pass of a model, and questions about the equilibrium that was solved last in it. \pre the model called the layer
+class Examination {
+ public:
+  Examination(Session& session, Prober& prober);
+
+  Finding deterministic();   ///< does f give one value for one state?
+  Finding finite();          ///< is f(z) finite on the way?
+  Finding independent();     ///< do samples depend on one another where the map says no?
+  Finding identity();        ///< does f move states at all?
+  Finding precision();       ///< can the dtype reach the tolerance?
+  Finding solved();          ///< does the solver get there; if not: too few evaluations, divergence, drift, or no contraction?
+  Finding start();           ///< is the first iterate the solution?
+  Finding conditioning();    ///< how near to singular is I − J?
+  Finding unique();          ///< do other starts lead elsewhere?
+  Finding input();           ///< does z⋆ move with the input?
+  Finding reached();         ///< does a gradient pass through the equilibrium?
+  Finding gradient();        ///< how wrong may it be?
+  Finding evaluation();      ///< is the model solved in evaluation as it is in training?
+
+  std::vector<BudgetRow> budgets();
+  const ProbeRun& pass() const { return pass_; }
+  const solve::Packing& packing() const { return packing_; }
+
+ private:
+  const Solved& call() const { return pass_.solves.back(); }
+  const FixedPointMap& map() const { return call().map; }
+  const solve::Options& options() const { return session_.layer().parts().forward.options; }
+  Tensor image(const Tensor& z) const;
+  Finding unsolved(std::int64_t failing, const std::string& number);
+  /// The experiment's solver from z, with more patience. \param budget  evaluations
+  solve::Outcome longer(const Tensor& z, std::int64_t budget) const;
+
+  Session& session_;
+  Prober& prober_;
+  ProbeRun pass_;
+  solve::Packing packing_;
+  Tensor z_;  // z⋆, [B, D]
+};
+
+}  // namespace zstar::training
