@@ -40,13 +40,14 @@ struct TrainOptions {
                prefetch = 4, patience = 0;
   std::optional<std::int64_t> steps;
   std::optional<double> clip_norm;
-  std::string clip = "global", on_divergence = "warn", correction = "exp";
+  std::string clip = "global", on_divergence = "warn", correction = "exp", weights;
   double ema = 0.0, gamma = 0.8;
 
   static auto options() {
     using O = TrainOptions;
     return std::tuple{
         opt("epochs", &O::epochs, "passes over the training split", at_least(0)),
+        opt("weights", &O::weights, "where training starts: a run folder, a checkpoint, or a file of weights of another program; empty: weights drawn with the seed"),
         opt("steps", &O::steps, "optimiser steps at most; unset: as the epochs give", at_least(0)),
         opt("batch_size", &O::batch_size, "samples of a batch", at_least(1)),
         opt("accumulate", &O::accumulate, "batches of a step; their gradients make that of one large batch", at_least(1)),

@@ -9,7 +9,12 @@
 namespace zstar::training {
 namespace {
 
-Split rendered(const Dataset& data) { return data.size(Split::test) > 0 ? Split::test : Split::train; }
+/// The first of these splits that has samples: training samples may be augmented.
+Split rendered(const Dataset& data) {
+  for (const Split split : {Split::test, Split::validation})
+    if (data.size(split) > 0) return split;
+  return Split::train;
+}
 
 /// The samples of a split in order: batches of a training split may be shuffled.
 std::vector<std::vector<std::int64_t>> in_order(std::int64_t size, std::int64_t batch_size) {
@@ -21,13 +26,28 @@ std::vector<std::vector<std::int64_t>> in_order(std::int64_t size, std::int64_t 
   return batches;
 }
 
-Tensor predictions(Session& session, Predicts& model, Split split, std::int64_t batch_size) {
+/// Calls use(indices, prediction) for every batch of a split, in order.
+template <class F>
+void predict_all(Session& session, Predicts& model, Split split, std::int64_t batch_size, const F& use) {
   session.model().begin_pass(Phase::evaluation);
   const auto batches = in_order(session.dataset().size(split), batch_size);
   Loader loader(session.dataset(), split, batches, 0, 0, 2);
+  for (const auto& indices : batches) use(indices, model.predict(session.to_device(std::move(*loader.next()))).cpu());
+}
+
+std::vector<std::string> render_whole(Session& session, const Renders& data, Predicts& model, Split split, std::int64_t batch_size, const std::string& folder) {
   std::vector<Tensor> parts;
-  for (std::size_t i = 0; i < batches.size(); ++i) parts.push_back(model.predict(session.to_device(std::move(*loader.next()))).cpu());
-  return torch::cat(parts);
+  predict_all(session, model, split, batch_size, [&](const auto&, const Tensor& prediction) { parts.push_back(prediction); });
+  return data.render(split, torch::cat(parts), folder);
+}
+
+std::vector<std::string> render_samples(Session& session, const RendersSamples& data, Predicts& model, Split split, std::int64_t batch_size, const std::string& folder) {
+  std::vector<std::string> files;
+  predict_all(session, model, split, batch_size, [&](const auto& indices, const Tensor& prediction) {
+    for (std::size_t i = 0; i < indices.size(); ++i)
+      for (std::string& file : data.render(split, indices[i], prediction[static_cast<std::int64_t>(i)], folder)) files.push_back(std::move(file));
+  });
+  return files;
 }
 
 }  // namespace
@@ -37,9 +57,10 @@ std::vector<std::string> render(const experiment::Experiment& experiment, plugin
   const torch::NoGradGuard no_grad;
   Session session(experiment, catalogue, warnings);
   auto* renders = query<Renders>(session.dataset());
+  auto* samples = query<RendersSamples>(session.dataset());
   auto* predicts = query<Predicts>(session.model());
   auto* produces = query<Produces>(session.model());
-  if (!(renders && predicts) && !produces)
+  if (!((renders || samples) && predicts) && !produces)
     throw std::runtime_error("model '" + experiment.at("model").part + "' and data set '" + experiment.at("dataset").part +
                              "' make no files\n  remedy: 'zstar eval' gives the metrics of a checkpoint");
   load_weights(session.model(), newest_weights(from));
@@ -48,9 +69,10 @@ std::vector<std::string> render(const experiment::Experiment& experiment, plugin
   const auto train = experiment.at("train").as<TrainOptions>();
   const auto eval = experiment.at("eval").as<EvalOptions>();
   const Split split = rendered(session.dataset());
+  const std::int64_t batch_size = eval.batch_size > 0 ? eval.batch_size : train.batch_size;
   std::vector<std::string> files;
-  if (renders && predicts)
-    files = renders->render(split, predictions(session, *predicts, split, eval.batch_size > 0 ? eval.batch_size : train.batch_size), folder.string());
+  if (renders && predicts) files = render_whole(session, *renders, *predicts, split, batch_size, folder.string());
+  else if (samples && predicts) files = render_samples(session, *samples, *predicts, split, batch_size, folder.string());
   if (!produces) return files;
   torch::manual_seed(seed);
   const auto batches = in_order(std::min(train.batch_size, session.dataset().size(split)), train.batch_size);

@@ -29,12 +29,27 @@ std::string record_of(const Session& session, const plugins::Catalogue& catalogu
 
 using SplitMetrics = std::vector<std::pair<std::string, std::vector<Metric>>>;
 
-SplitMetrics evaluate_all(Session& session, const experiment::Experiment& experiment) {
+/// Evaluations, residuals and reasons of the solves so far, which are forgotten then.
+void add_solves(std::vector<Metric>& metrics, std::vector<Solved>& solves) {
+  SolveStatistics statistics;
+  statistics.add(solves);
+  solves.clear();
+  runs::Record record;
+  statistics.flush(record);
+  for (const auto& [name, value] : record.numbers)
+    if (value != 0) metrics.push_back({name, value, false});
+}
+
+/// Metrics of all splits. \param solves  of the layer, where what they took shall stand among the metrics; else null
+SplitMetrics evaluate_all(Session& session, const experiment::Experiment& experiment, std::vector<Solved>* solves = nullptr) {
   const auto eval = experiment.at("eval").as<EvalOptions>();
   const std::int64_t batch_size = eval.batch_size > 0 ? eval.batch_size : experiment.at("train").as<TrainOptions>().batch_size;
   SplitMetrics result;
   for (const auto& [split, name] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")})
-    if (session.dataset().size(split) > 0) result.emplace_back(name, evaluate_split(session, split, batch_size));
+    if (session.dataset().size(split) > 0) {
+      result.emplace_back(name, evaluate_split(session, split, batch_size));
+      if (solves) add_solves(result.back().second, *solves);
+    }
   return result;
 }
 
@@ -87,12 +102,18 @@ RunEnd logged(const fs::path& run, const F& body) {
   }
 }
 
+void load_start(Model& model, const fs::path& from) {
+  if (fs::is_directory(from) || from.extension() == ".ckpt") load_weights(model, newest_weights(from));
+  else load_weights(model, from, "");
+}
+
 }  // namespace
 
 RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const RunRequest& request, std::ostream& out) {
   Session session(experiment, catalogue, out);
   for (const std::string& warning : catalogue.warnings()) out << warning << "\n";
   const bool fresh = request.resume.empty();
+  if (const std::string& weights = experiment.at("train").as<TrainOptions>().weights; fresh && !weights.empty()) load_start(session.model(), weights);
   const fs::path run = fresh ? runs::make_run_folder(session.options.runs, session.options.name, request.identity + experiment.to_toml())
                              : fs::canonical(request.resume);
   if (fresh) {
@@ -135,7 +156,11 @@ std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experime
   Session session(experiment, catalogue, warnings);
   load_weights(session.model(), from);
   nn::fold_norms(session.model());
-  return evaluate_all(session, experiment);
+  std::vector<Solved> solves;
+  session.layer().record_into(&solves);
+  auto metrics = evaluate_all(session, experiment, &solves);
+  session.layer().record_into(nullptr);
+  return metrics;
 }
 
 }  // namespace zstar::training

@@ -6,6 +6,7 @@
 
 #include "core/runs/folder.hpp"
 #include "zstar/formats/safetensors.hpp"
+#include "zstar/weight_names.hpp"
 
 namespace zstar::training {
 namespace {
@@ -48,6 +49,14 @@ Tensors without_module(Tensors tensors) {
   return bare;
 }
 
+Tensors with_own_names(Tensors tensors, Model& model) {
+  const auto* names = query<RenamesWeights>(model);
+  if (!names) return tensors;
+  Tensors own;
+  for (auto& [name, t] : tensors) own.emplace(names->own_name(name), std::move(t));
+  return own;
+}
+
 }  // namespace
 
 void save_weights(const Model& model, runs::Checkpoint& checkpoint) {
@@ -71,7 +80,7 @@ runs::Checkpoint newest_weights(const std::filesystem::path& from) {
 
 void load_weights(Model& model, const std::filesystem::path& file, const std::string& key) {
   Tensors tensors = formats::about(file, [&] { return formats::read_tensors(formats::read_file(file), key); });
-  assign(model, without_module(std::move(tensors)), file.string());
+  assign(model, with_own_names(without_module(std::move(tensors)), model), file.string());
 }
 
 void export_weights(const Model& model, const std::filesystem::path& file) {

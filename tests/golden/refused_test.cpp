@@ -61,6 +61,16 @@ TEST_F(Golden, RefusedExperimentsSayWhatStandsBesideThem) {
   EXPECT_GE(files, 26);
 }
 
+TEST_F(Golden, ExperimentsThatShipAreGood) {
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator("experiments")) {
+    if (entry.path().extension() != ".toml") continue;
+    EXPECT_EQ(refusal(entry.path()), "") << entry.path();
+    ++files;
+  }
+  EXPECT_GE(files, 20);
+}
+
 TEST_F(Golden, OverridesAreCheckedLikeTheFile) {
   EXPECT_EQ(refusal("experiments/quickstart.toml", {"solver.memory=7", "train.epochs=3", "solver.name=anderson"}), "");
   EXPECT_THAT(refusal("experiments/quickstart.toml", {"solver.memory=many"}), ::testing::HasSubstr("--set 'solver.memory=many': error: option 'memory' is text"));

@@ -36,9 +36,10 @@ inline Tensor read_flo(const Bytes& bytes) {
   if (magic != 202021.25f) throw FormatError("is no .flo file: it does not begin with 202021.25");
   if (size[0] < 1 || size[1] < 1 || size[0] > longest_side || size[1] > longest_side)
     throw FormatError("is damaged: it names a size of " + std::to_string(size[0]) + " x " + std::to_string(size[1]));
+  const std::size_t expected = 12 + std::size_t{8} * static_cast<std::size_t>(size[0]) * static_cast<std::size_t>(size[1]);  // before memory is asked for
+  if (bytes.size() != expected)
+    throw FormatError("has " + std::to_string(bytes.size()) + " bytes, " + std::to_string(expected) + " expected for " + std::to_string(size[0]) + " x " + std::to_string(size[1]));
   const Tensor flow = torch::empty({size[1], size[0], 2});
-  if (bytes.size() != 12 + flow.nbytes())
-    throw FormatError("has " + std::to_string(bytes.size()) + " bytes, " + std::to_string(12 + flow.nbytes()) + " expected for " + std::to_string(size[0]) + " x " + std::to_string(size[1]));
   std::memcpy(flow.data_ptr(), bytes.data() + 12, flow.nbytes());
   return flow;
 }
@@ -87,9 +88,9 @@ inline Tensor read_pfm(const Bytes& bytes) {
   char* end = nullptr;
   const double scale = std::strtod(words[3].c_str(), &end);
   if (*end != '\0' || scale == 0 || !std::isfinite(scale)) throw FormatError("is damaged: '" + words[3] + "' is no scale");
+  if (const auto expected = static_cast<std::size_t>(4 * h * w * channels); at > bytes.size() || bytes.size() - at != expected)
+    throw FormatError("holds " + std::to_string(at > bytes.size() ? 0 : bytes.size() - at) + " bytes of values, " + std::to_string(expected) + " expected");
   const Tensor values = torch::empty({h, w, channels});
-  if (at > bytes.size() || bytes.size() - at != values.nbytes())
-    throw FormatError("holds " + std::to_string(at > bytes.size() ? 0 : bytes.size() - at) + " bytes of values, " + std::to_string(values.nbytes()) + " expected");
   std::memcpy(values.data_ptr(), bytes.data() + at, values.nbytes());
   if (scale > 0) {
     auto* word = static_cast<std::uint32_t*>(values.data_ptr());
@@ -103,8 +104,9 @@ inline Tensor read_ppm(const Bytes& bytes) {
   std::size_t at = 0;
   const auto words = header_words(bytes, 4, at);
   if (words[0] != "P6" || words[3] != "255") throw FormatError("is no binary .ppm file of 255 levels (P6)");
-  const Tensor pixels = torch::empty({side_of(words[2]), side_of(words[1]), 3}, torch::kUInt8);
-  if (at > bytes.size() || bytes.size() - at < pixels.nbytes()) throw FormatError("is cut short: " + std::to_string(pixels.nbytes()) + " bytes of pixels expected");
+  const std::int64_t h = side_of(words[2]), w = side_of(words[1]);
+  if (at > bytes.size() || bytes.size() - at < static_cast<std::size_t>(3 * h * w)) throw FormatError("is cut short: " + std::to_string(3 * h * w) + " bytes of pixels expected");
+  const Tensor pixels = torch::empty({h, w, 3}, torch::kUInt8);
   std::memcpy(pixels.data_ptr(), bytes.data() + at, pixels.nbytes());
   return pixels;
 }
@@ -140,6 +142,7 @@ inline Tensor read_png16(const Bytes& bytes) {
   const auto w = png_get_image_width(png, info), h = png_get_image_height(png, info);
   if (png_get_bit_depth(png, info) != 16 || png_get_color_type(png, info) != PNG_COLOR_TYPE_RGB || w > longest_side || h > longest_side)
     png_error(png, "three channels of 16 bits expected");
+  if (zstar::formats::beyond_deflate(6.0 * w * h, bytes.size())) png_error(png, "it names a size that its bytes cannot hold");
   png_set_swap(png);
   png_set_interlace_handling(png);
   values = torch::empty({static_cast<std::int64_t>(h), static_cast<std::int64_t>(w), 3}, torch::kInt16);

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "plugins/datasets/flow/augment.hpp"
+#include "plugins/datasets/flow/colours.hpp"
 #include "plugins/datasets/flow/files.hpp"
 #include "tests/support/parts.hpp"
 #include "zstar/abi/dataset.hpp"
+#include "zstar/render.hpp"
 #include "zstar/testing/matchers.hpp"
 
 namespace {
@@ -57,6 +59,14 @@ TEST(FlowFiles, KittiFlowGoesRoundToTheNearestSixtyFourth) {
   EXPECT_TRUE(field.valid.equal(valid));
   for (std::size_t n = 0; n < bytes.size(); n += 7) EXPECT_THROW(read_kitti_flow({bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n)}), FormatError) << n;
   fs::remove(file);
+}
+
+TEST(FlowColours, OppositeFlowsHaveOppositeHues) {
+  const Tensor flow = torch::tensor({{{5.0, -5.0}}, {{0.0, 0.0}}});
+  const Tensor colours = colours_of(flow);
+
+  EXPECT_EQ(colours[0][0][0].item<int>(), 255);  // to the right: red
+  EXPECT_EQ(colours[0][1][2].item<int>(), 255);  // to the left: blue
 }
 
 TEST(FlowAugmentation, TurningTheHueByACircleIsNothing) {
@@ -151,6 +161,72 @@ TEST(OfficialFlow, ChairsInTheirLayoutAreReadAndCropped) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr("00002_flow.flo"));
   }
   fs::remove_all(folder);
+}
+
+struct Folder {
+  fs::path path = fs::temp_directory_path() / ("zstar-flow-" + std::to_string(::getpid()));
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+  fs::path file(const std::string& name) const {
+    fs::create_directories((path / name).parent_path());
+    return path / name;
+  }
+  void ppm(const std::string& name, int level) const {
+    std::ofstream(file(name), std::ios::binary) << "P6\n16 8\n255\n" + std::string(16 * 8 * 3, static_cast<char>(level));
+  }
+  void png(const std::string& name) const { zstar::formats::write_png(file(name).string(), torch::zeros({8, 16, 3})); }
+  void flo(const std::string& name, float value) const { std::ofstream(file(name), std::ios::binary) << flo_bytes(torch::full({8, 16, 2}, value)); }
+};
+
+/// What is written is what was read, bit for bit: the truth handed back as a prediction.
+TEST(FlowFiles, TheTruthAsAPredictionGivesTheFilesBack) {
+  const Folder folder;
+  const Tensor dense = torch::randn({8, 16, 2}) * 50, sparse = (torch::randn({2, 8, 16}) * 640).round() / 64;
+  folder.ppm("chairs/1-a.ppm", 1), folder.ppm("chairs/1-b.ppm", 2);
+  std::ofstream(folder.file("chairs/1-gt.flo"), std::ios::binary) << flo_bytes(dense);
+  folder.png("kitti/training/image_2/000007_10.png"), folder.png("kitti/training/image_2/000007_11.png");
+  write_kitti_flow(folder.file("kitti/training/flow_occ/000007_10.png").string(), sparse, torch::ones({8, 16}));
+  const auto written = [&](const char* name, const char* sub) {
+    const auto data = test::make<Dataset>(Kind::dataset, name, {{"path", (folder.path / sub).string()}});
+    return query<RendersSamples>(*data)->render(Split::train, 0, data->load(Split::train, {0}, 0).at("flow")[0], (folder.path / "out").string());
+  };
+  EXPECT_EQ(zstar::formats::read_file(written("flying_chairs", "chairs")[0]), zstar::formats::read_file(folder.path / "chairs/1-gt.flo"));
+  const auto kitti = written("kitti_flow", "kitti");
+  EXPECT_EQ(fs::relative(kitti[0], folder.path), "out/flow/000007_10.png");
+  EXPECT_EQ(zstar::formats::read_file(kitti[0]), zstar::formats::read_file(folder.path / "kitti/training/flow_occ/000007_10.png"));
+  const Bytes picture = zstar::formats::read_file(kitti[1]);
+  EXPECT_EQ(zstar::formats::decode_png({picture.begin(), picture.end()}).size(1), 48) << "frame, truth, flow";
+}
+
+TEST(OfficialFlow, TestPairsAreRenderedUnderTheNamesOfASubmission) {
+  const Folder folder;
+  for (const char* frame : {"frame_0001.png", "frame_0002.png", "frame_0003.png"}) folder.png(std::string("test/final/market_9/") + frame);
+  const auto data = test::make<Dataset>(Kind::dataset, "sintel", {{"path", folder.path.string()}, {"passes", std::string("final")}, {"submission", true}});
+  EXPECT_EQ(data->size(Split::test), 2);
+  EXPECT_EQ(data->size(Split::validation), 0);
+  EXPECT_FALSE(data->load(Split::test, {1}, 0).has("flow")) << "there is no public truth";
+  const auto files = query<RendersSamples>(*data)->render(Split::test, 1, torch::ones({2, 8, 16}), folder.path.string());
+  EXPECT_EQ(files[0], (folder.path / "final/market_9/frame0002.flo").string());
+  EXPECT_TRUE(read_flo(zstar::formats::read_file(files[0])).eq(1).all().item<bool>());
+  EXPECT_THROW(test::make<Dataset>(Kind::dataset, "kitti_flow", {{"path", folder.path.string()}, {"submission", true}}), std::runtime_error);
+}
+
+TEST(OfficialFlow, AMixHasEveryPairAsOftenAsAsked) {
+  const Folder folder;
+  for (const char* pass : {"clean", "final"})
+    for (const char* frame : {"frame_0001.png", "frame_0002.png"}) folder.png(std::string("sintel/training/") + pass + "/alley_1/" + frame);
+  folder.flo("sintel/training/flow/alley_1/frame_0001.flo", 1);
+  folder.png("kitti/training/image_2/000000_10.png"), folder.png("kitti/training/image_2/000000_11.png");
+  write_kitti_flow(folder.file("kitti/training/flow_occ/000000_10.png").string(), torch::full({2, 8, 16}, 2.0f), torch::ones({8, 16}));
+  const auto data = test::make<Dataset>(Kind::dataset, "flow_mix", {{"sintel", (folder.path / "sintel").string()}, {"kitti", (folder.path / "kitti").string()},
+                                                                    {"crop", std::vector<std::int64_t>{8, 8}}, {"repeat", std::vector<std::int64_t>{3, 2, 5, 1}}});
+  EXPECT_EQ(data->size(Split::train), 2 * 3 + 1 * 2);
+  EXPECT_EQ(data->size(Split::validation), 2);
+  const auto sequence = [&](std::int64_t i) { return data->load(Split::train, {i}, 1).at("sequence").item<std::int64_t>(); };
+  EXPECT_EQ(sequence(0), sequence(4));
+  EXPECT_NE(sequence(0), sequence(1)) << "the other pass";
+  EXPECT_EQ(sequence(6), sequence(7));
+  EXPECT_NE(sequence(6), sequence(0));
 }
 
 }  // namespace

@@ -58,7 +58,6 @@ class Synthetic final : public Pairs {
     return (split == Split::train ? o_.train : split == Split::validation ? o_.validation : o_.test) * (o_.frames - 1);
   }
 
- protected:
   std::pair<std::int64_t, std::int64_t> place(Split, std::int64_t index) const override { return {index / (o_.frames - 1), index % (o_.frames - 1)}; }
 
   Pair pair(Split split, std::int64_t index, std::uint64_t) const override {

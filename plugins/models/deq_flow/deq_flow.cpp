@@ -1,9 +1,11 @@
 /// \file Deep equilibrium optical flow. Equations, names and sources: README.md.
 #include <algorithm>
 
+#include <zstar/predict.hpp>
+#include <zstar/weight_names.hpp>
+
 #include "correlation.hpp"
 #include "errors.hpp"
-#include "pictures.hpp"
 #include "update_block.hpp"
 #include "upsample.hpp"
 
@@ -36,8 +38,7 @@ auto option_table() {
       zstar::choice("batch_norm", &O::batch_norm, "of the context encoder in training: active, or frozen as in later stages", {"active", "frozen"}),
       zstar::choice("border", &O::border, "of the flow in convex up-sampling: zero as published checkpoints expect, or replicated", {"zero", "replicate"}),
       zstar::choice("padding", &O::padding, "of images to multiples of 8: both_sides (Sintel) or bottom (KITTI)", {"both_sides", "bottom"}),
-      zstar::choice("protocol", &O::protocol, "what the end-point error is averaged over: all_pixels (Chairs, Sintel), valid pixels (Things), or images (KITTI)",
-                    {"all_pixels", "valid", "images"}),
+      protocol_option(&O::protocol),
       zstar::choice("warm_start", &O::warm_start, "in evaluation, from the frame before of the same sequence: its flow carried forward, or its flow and hidden state",
                     {"none", "flow", "state"}),
       zstar::opt("dropout", &O::dropout, "of whole channels of the features", zstar::from_below(0.0, 1.0)),
@@ -65,7 +66,7 @@ Widths widths_of(const Options& o) {
   return w;
 }
 
-class DeqFlow final : public zstar::Model {
+class DeqFlow final : public zstar::Model, public zstar::Predicts, public zstar::RenamesWeights {
  public:
   using Options = ::Options;
   static auto options() { return option_table(); }
@@ -86,7 +87,21 @@ class DeqFlow final : public zstar::Model {
     if (o_.batch_norm == "frozen") cnet_->eval();
   }
 
+  void* query(std::string_view id) override {
+    if (id == zstar::RenamesWeights::id) return static_cast<zstar::RenamesWeights*>(this);
+    return id == zstar::Predicts::id ? static_cast<zstar::Predicts*>(this) : nullptr;
+  }
+
+  /// Version 1.0 of the published program had the mask head in the update block.
+  std::string own_name(const std::string& name) const override {
+    const std::string old = "update_block.mask.";
+    return name.compare(0, old.size(), old) == 0 ? name.substr(old.size() - 5) : name;
+  }
+
   void begin_pass(zstar::Phase) override { before_ = {}; }
+
+  /// Flow [B, 2, H, W].
+  Tensor predict(const zstar::Batch& batch) override { return forward(batch).back(); }
 
   /// \param batch  image1, image2 [B, 3, H, W] of 0 … 255; perhaps flow_init [B, 2, h, w] and hidden_init [B, Dh, h, w], starts at an
   ///   eighth of the size; perhaps sequence and frame, int64 [B], for warm starts
@@ -110,15 +125,7 @@ class DeqFlow final : public zstar::Model {
     return flow_sums(output, batch.at("flow"), batch.at("valid"), o_.protocol == "all_pixels");
   }
 
-  std::vector<zstar::Metric> summarise(const zstar::Sums& sums) const override {
-    const auto of = [&](const char* name) {
-      const auto found = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.first == name; });
-      return found == sums.end() ? 0.0 : found->second;
-    };
-    const auto share = [&](const char* name) { return 100 * of(name) / std::max(of("pixels"), 1.0); };
-    const double epe = o_.protocol == "images" ? of("image_means") / std::max(of("images"), 1.0) : of("error") / std::max(of("pixels"), 1.0);
-    return {{"epe", epe, false}, {"1px", share("within_1"), true}, {"3px", share("within_3"), true}, {"5px", share("within_5"), true}, {"f1_all", share("outliers"), false}};
-  }
+  std::vector<zstar::Metric> summarise(const zstar::Sums& sums) const override { return flow_metrics(sums, o_.protocol); }
 
  private:
   /// f for one solve of the state (h, c): attention, correlation, the context's share of the gates and all weights are fixed here.

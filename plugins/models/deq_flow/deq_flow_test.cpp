@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 
 #include "plugins/models/deq_flow/correlation.hpp"
-#include "plugins/models/deq_flow/pictures.hpp"
 #include "plugins/models/deq_flow/upsample.hpp"
 #include "tests/support/model_host.hpp"
 #include "zstar/testing/matchers.hpp"
+#include "zstar/weight_names.hpp"
 
 namespace {
 
@@ -89,14 +89,6 @@ TEST(DeqFlow, ForwardInterpolationMovesAConstantFlowOntoItself) {
   EXPECT_TRUE(interpolate_forward(flow + 100).eq(0).all().item<bool>());  // everything has left
 }
 
-TEST(DeqFlow, OppositeFlowsHaveOppositeHues) {
-  const Tensor flow = torch::tensor({{{5.0, -5.0}}, {{0.0, 0.0}}});
-  const Tensor colours = colours_of(flow);
-
-  EXPECT_EQ(colours[0][0][0].item<int>(), 255);  // to the right: red
-  EXPECT_EQ(colours[0][1][2].item<int>(), 255);  // to the left: blue
-}
-
 struct Small {
   std::shared_ptr<gradient::Layer> layer = std::make_shared<gradient::Layer>(
       gradient::LayerParts{test::choice("fixed_point", {.max_evaluations = 4}), test::choice("fixed_point", {.max_evaluations = 4}),
@@ -134,6 +126,15 @@ TEST(DeqFlow, CorrelationOnDemandGivesTheSameLossAndGradient) {
       EXPECT_THAT(q[i].grad(), near(p[i].grad(), 1e-9));
     }
   }
+}
+
+TEST(DeqFlow, MaskHeadsOfVersionOneFindTheirPlace) {
+  const Small small;
+  const auto* names = query<RenamesWeights>(*small.model);
+  ASSERT_NE(names, nullptr);
+  const auto own = small.model->named_parameters();
+  EXPECT_TRUE(own.contains(names->own_name("update_block.mask.2.weight")));
+  EXPECT_EQ(names->own_name("update_block.gru.convz1.weight"), "update_block.gru.convz1.weight");
 }
 
 TEST(DeqFlow, WarmStartFollowsASequenceAndForgetsAtAnother) {

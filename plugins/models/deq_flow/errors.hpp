@@ -1,6 +1,9 @@
 #pragma once
 /// \file Loss and error measures of optical flow.
 
+#include <algorithm>
+#include <string>
+
 #include <zstar/sdk.hpp>
 
 namespace zstar_flow {
@@ -37,6 +40,24 @@ inline zstar::Sums flow_sums(const Tensor& prediction, const Tensor& truth, cons
           {"within_3", sum(error < 3)},
           {"within_5", sum(error < 5)},
           {"outliers", sum(outliers(error, truth))}};
+}
+
+/// The option of a model that chooses a protocol.
+template <class O>
+auto protocol_option(std::string O::*member) {
+  return zstar::choice("protocol", member, "what the end-point error is averaged over: all_pixels (Chairs, Sintel), valid pixels (Things), or images (KITTI)",
+                       {"all_pixels", "valid", "images"});
+}
+
+/// End-point error by the protocol, and shares of pixels in percent.
+inline std::vector<zstar::Metric> flow_metrics(const zstar::Sums& sums, const std::string& protocol) {
+  const auto of = [&](const char* name) {
+    const auto found = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.first == name; });
+    return found == sums.end() ? 0.0 : found->second;
+  };
+  const auto share = [&](const char* name) { return 100 * of(name) / std::max(of("pixels"), 1.0); };
+  const double epe = protocol == "images" ? of("image_means") / std::max(of("images"), 1.0) : of("error") / std::max(of("pixels"), 1.0);
+  return {{"epe", epe, false}, {"1px", share("within_1"), true}, {"3px", share("within_3"), true}, {"5px", share("within_5"), true}, {"f1_all", share("outliers"), false}};
 }
 
 }  // namespace

@@ -23,6 +23,18 @@ class Renders {
   ~Renders() = default;
 };
 
+/// By query of a data set whose samples have files of their own: predictions are handed over one by one and may differ in size.
+class RendersSamples {
+ public:
+  static constexpr std::string_view id = "zstar.dataset.render_samples/1";
+  /// \param prediction  of the sample with this index, without the batch axis \param folder  where the files go; exists
+  /// \return the files written \throws std::runtime_error  for a file that cannot be written
+  virtual std::vector<std::string> render(Split split, std::int64_t index, const Tensor& prediction, const std::string& folder) const = 0;
+
+ protected:
+  ~RendersSamples() = default;
+};
+
 /// By query of a model: what it makes out of nothing but a seed, as files.
 class Produces {
  public:

@@ -4,9 +4,9 @@
 #include <fstream>
 
 #include "plugins/datasets/flow/augment.hpp"
+#include "plugins/datasets/flow/colours.hpp"
 #include "plugins/datasets/flow/files.hpp"
 #include "plugins/models/deq_flow/correlation.hpp"
-#include "plugins/models/deq_flow/pictures.hpp"
 #include "plugins/models/deq_flow/upsample.hpp"
 #include "tests/reference/zoo/zoo.hpp"
 #include "zstar/abi/dataset.hpp"
@@ -41,8 +41,8 @@ void run_flow_tools(Case& c) {
   const auto [flow, valid] = resize_sparse(c.at("input/sparse_flow").permute({2, 0, 1}), c.at("input/sparse_valid"), c.settings.at("fx"), c.settings.at("fy"));
   c.compare("output/sparse_resized_flow", flow.permute({1, 2, 0}));
   c.compare("output/sparse_resized_valid", valid);
-  c.compare("output/colour_wheel", zstar_flow::colour_wheel());
-  c.compare("output/flow_colour", zstar_flow::colours_of(low));
+  c.compare("output/colour_wheel", colour_wheel());
+  c.compare("output/flow_colour", colours_of(low));
   c.compare("output/coords_grid", zstar_flow::grid_of(2, 3, 4, low.options()));
   c.compare("output/bilinear", sampled(image, c.at("input/sample_at")));
   c.compare("output/upflow8", zstar_flow::upsample_bilinear(low.unsqueeze(0)));

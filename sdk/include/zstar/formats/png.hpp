@@ -11,6 +11,9 @@
 
 namespace zstar::formats {
 
+/// Whether no more than `stored` compressed bytes can hold `raw` ones: deflate saves at most a factor of 1032.
+inline bool beyond_deflate(double raw, std::size_t stored) { return raw > 1032.0 * static_cast<double>(stored); }
+
 /// \param bytes  of a PNG file \return bytes [H, W, C], C = 1 (grey) or 3; alpha is laid on black, 16 bits become 8
 /// \throws std::runtime_error  saying what is wrong, without the name of the file
 inline torch::Tensor decode_png(const std::string& bytes) {
@@ -19,6 +22,8 @@ inline torch::Tensor decode_png(const std::string& bytes) {
   const std::unique_ptr<png_image, void (*)(png_image*)> owner(&image, png_image_free);
   if (!png_image_begin_read_from_memory(&image, bytes.data(), bytes.size())) throw std::runtime_error(std::string("is no readable PNG: ") + image.message);
   const bool colour = image.format & PNG_FORMAT_FLAG_COLOR;
+  if (beyond_deflate(static_cast<double>(image.width) * image.height / 8, bytes.size()))  // at least a bit for every pixel
+    throw std::runtime_error("is damaged: it names a size of " + std::to_string(image.width) + " x " + std::to_string(image.height) + " that its bytes cannot hold");
   image.format = colour ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
   const torch::Tensor pixels = torch::empty({image.height, image.width, colour ? 3 : 1}, torch::kUInt8);
   const png_color black{};

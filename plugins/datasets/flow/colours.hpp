@@ -8,7 +8,7 @@
 
 #include <zstar/sdk.hpp>
 
-namespace zstar_flow {
+namespace zstar_flow_files {
 namespace {
 
 using torch::Tensor;
@@ -42,4 +42,4 @@ inline Tensor colours_of(const Tensor& flow, double longest = 0) {
 }
 
 }  // namespace
-}  // namespace zstar_flow
+}  // namespace zstar_flow_files

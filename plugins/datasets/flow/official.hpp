@@ -1,0 +1,66 @@
+#pragma once
+/// \file A data set of pairs in an official layout.
+
+#include "files.hpp"
+#include "layouts.hpp"
+#include "pairs.hpp"
+
+namespace zstar_flow_files {
+namespace {
+
+using zstar::formats::about;
+using zstar::formats::read_file;
+
+template <class Layout>
+class Official final : public Pairs {
+ public:
+  using Options = OfficialOptions;
+  static auto options() { return official_options(); }
+
+  Official(const Options& o, zstar::Host&) {
+    if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the data: --set dataset.path=FOLDER");
+    if (!o.crop.empty() && o.crop.size() != 2) throw OptionError("crop", "crop has " + std::to_string(o.crop.size()) + " numbers; expected height and width");
+    if (o.min_scale > o.max_scale) throw OptionError("min_scale", "min_scale is above max_scale");
+    Layout::list(o, splits_);
+    if (o.submission && splits_[2].empty()) throw OptionError("submission", o.path + " has no test pairs in the official layout; Sintel and KITTI have some");
+    if (splits_[0].empty() && splits_[2].empty()) throw std::runtime_error(o.path + " has no pair of images with flow in the official layout");
+    augmentation_ = {.crop = o.crop, .min_scale = o.min_scale, .max_scale = o.max_scale, .jitter = Layout::sparse ? 0.3 : 0.4, .hue = (Layout::sparse ? 0.3 : 0.5) / 3.14,
+                     .flip_horizontal = o.flip ? 0.5 : 0, .flip_vertical = o.flip && !Layout::sparse ? 0.1 : 0, .sparse = Layout::sparse};
+  }
+
+  zstar::Description describe() const override { return {{{"channels", 3}}}; }
+  std::int64_t size(Split split) const override { return static_cast<std::int64_t>(of(split).size()); }
+
+  std::pair<std::int64_t, std::int64_t> place(Split split, std::int64_t index) const override {
+    const Sample& s = of(split)[static_cast<std::size_t>(index)];
+    return {s.sequence, s.frame};
+  }
+
+  Pair pair(Split split, std::int64_t index, std::uint64_t seed) const override {
+    const Sample& s = of(split)[static_cast<std::size_t>(index)];
+    const auto image = [](const fs::path& file) { return about(file, [&] { return read_image(read_file(file)); }); };
+    if (s.flow.empty()) return {image(s.image1), image(s.image2), {}, {}};
+    const FlowField field = about(s.flow, [&] { return flow_of(s.flow); });
+    const Pair whole{image(s.image1), image(s.image2), field.flow, field.valid};
+    for (const auto& [file, sizes] : {std::pair(s.image1, whole.image1.sizes()), std::pair(s.image2, whole.image2.sizes())})
+      if (sizes.slice(1) != whole.valid.sizes()) zstar::formats::damaged(file, "has another size than the flow " + s.flow.string());
+    return split == Split::train ? Augmentor(augmentation_, seed)(whole) : whole;
+  }
+  std::string name(Split split, std::int64_t index) const override { return of(split)[static_cast<std::size_t>(index)].name; }
+  bool sparse() const override { return Layout::sparse; }
+
+ private:
+  const std::vector<Sample>& of(Split split) const { return splits_[static_cast<std::size_t>(split)]; }
+
+  static FlowField flow_of(const fs::path& file) {
+    if (Layout::sparse) return read_kitti_flow(read_file(file));
+    const Tensor flow = (bare(file).extension() == ".pfm" ? read_pfm(read_file(file)).narrow(2, 0, 2) : read_flo(read_file(file))).permute({2, 0, 1}).contiguous();
+    return {flow, (flow.abs() < 1000).all(0).to(torch::kFloat32)};
+  }
+
+  std::vector<Sample> splits_[3];
+  Augmentation augmentation_;
+};
+
+}  // namespace
+}  // namespace zstar_flow_files
