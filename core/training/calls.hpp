@@ -25,4 +25,13 @@ decltype(auto) of_model(const Model& model, const char* call, const Batch& batch
   return guarded(context, std::forward<F>(fn));
 }
 
+/// What the model makes of a batch: at least one output, the final one last.
+inline std::vector<Tensor> outputs_of(Model& model, const Batch& batch) {
+  return of_model(model, "forward", batch, [&] {
+    auto outputs = model.forward(batch);
+    if (outputs.empty()) throw std::runtime_error("it returned no output; a model returns one for each state of its layer, the final one last");
+    return outputs;
+  });
+}
+
 }  // namespace zstar::training

@@ -27,7 +27,7 @@ std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t b
   for (const auto& indices : batches) {
     if (signals && signals->caught()) break;
     const Batch batch = session.to_device(std::move(*loader.next()));
-    const Tensor output = of_model(model, "forward", batch, [&] { return model.forward(batch).back(); });
+    const Tensor output = outputs_of(model, batch).back();
     loss += of_model(model, "loss", batch, [&] { return model.loss(output, batch); }).item<double>() * static_cast<double>(indices.size());
     samples += static_cast<double>(indices.size());
     for (const auto& [name, value] : of_model(model, "measure", batch, [&] { return model.measure(output, batch); })) add(name, value);

@@ -57,7 +57,7 @@ ProbeRun Prober::run(const Batch& batch, Pass pass) {
   const Recording recording(session_.layer(), run);
   const auto start = std::chrono::steady_clock::now();
   const torch::AutoGradMode grad(pass == Pass::whole);
-  const Tensor output = of_model(model, "forward", batch, [&] { return model.forward(batch).back(); });
+  const Tensor output = outputs_of(model, batch).back();
   run.loss = of_model(model, "loss", batch, [&] { return model.loss(output, batch); });
   const auto middle = std::chrono::steady_clock::now();
   if (pass == Pass::whole && run.loss.requires_grad()) of_model(model, "backward", batch, [&] { run.loss.backward(); });

@@ -133,7 +133,7 @@ void Trainer::step(const Batch& batch) {
   Tensor loss;
   {
     const Stopwatch watch(clock_.forward);
-    loss = total_loss(batch, of_model(session_.model(), "forward", batch, [&] { return session_.model().forward(batch); }));
+    loss = total_loss(batch, outputs_of(session_.model(), batch));
   }
   {
     const Stopwatch watch(clock_.backward);

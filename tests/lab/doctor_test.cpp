@@ -114,6 +114,15 @@ TEST(Doctor, TheProgramSaysItInWordsAndJsonAndByItsExitStatus) {
   EXPECT_EQ(json["findings"][4]["disease"], "precision");
 }
 
+TEST(Doctor, E37AModelWithoutOutputsIsRefusedWithASentence) {  // a loss over no states is no loss
+  try {
+    diagnosed(lab_experiment("mute"));
+    FAIL();
+  } catch (const std::runtime_error& refused) {
+    EXPECT_THAT(refused.what(), ::testing::HasSubstr("returned no output"));
+  }
+}
+
 TEST(Doctor, WithoutAnExperimentLooksAtTheInstallation) {
   const TemporaryFolder home;
   EXPECT_THAT(shell("HOME=" + home.path.string() + " XDG_CACHE_HOME= " ZSTAR_BINARY_DIR "/bin/zstar doctor").text, ::testing::HasSubstr("plugin ABI"));

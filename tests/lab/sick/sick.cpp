@@ -41,7 +41,7 @@ class Sick final : public zstar::Model {
   static auto options() {
     return std::tuple{zstar::choice("kind", &Options::kind, "what f is, and what is wrong with it",
                                     {"tanh", "stiff", "expansive", "random", "nonfinite", "batch_mates", "identity", "drifting", "marginal", "lazy", "fold", "several", "deaf",
-                                     "unreached"})};
+                                     "unreached", "mute"})};
   }
 
   Sick(const Options& o, zstar::Host& host) : kind_(o.kind), equilibrium_(host.layer()) {
@@ -57,6 +57,7 @@ class Sick final : public zstar::Model {
     zstar::SolveOptions options;
     options.training = is_training();
     const auto solved = equilibrium_->solve(f, State(start(f, injection)), options);
+    if (kind_ == "mute") return {};
     const Tensor z = solved.z()[0];
     return {(kind_ == "unreached" ? z.detach() : z).mm(v_.t())};
   }
