@@ -48,6 +48,25 @@ bool composed(const std::string& name) {
   return false;
 }
 
+TEST(EngineLayer, E19SegmentsHaveReportsOfTheirOwnAndE22KeepTheRemainder) {
+  const FixedPointMap f([](const State& z) { return State(0.99 * z[0] + 1); });
+  auto deq = layer("phantom", {.tolerance = 0, .max_evaluations = 40, .stall_window = 0}, tight, "fixed_point", "fixed_point", {}, {.states = 3, .form = "sliced"});
+  const auto e = deq.solve(f, State(torch::zeros({1, 1}, torch::kFloat64)));
+  ASSERT_EQ(e.forward.size(), 3u);
+  std::vector<std::int64_t> calls;
+  for (const Report& r : e.forward) calls.push_back(r.calls);
+  EXPECT_EQ(calls, (std::vector<std::int64_t>{14, 13, 13}));  // 40 in all
+  EXPECT_EQ(e.gradient_evaluations, 3);
+}
+
+TEST(EngineLayer, E22TheListsOfStatesAndOfGradientsMayNotDisagree) {
+  const auto made = [](const std::string& gradient) { return zstar::testing::make_layer("name = 'fixed_point'", gradient, "name = 'fixed_point'"); };
+  for (const char* impossible : {"name = 'phantom'\nsteps = [3]\nat = [7]", "name = 'phantom'\nsteps = []"})
+    EXPECT_ANY_THROW(made(impossible)) << impossible;
+  const auto twice = made("name = 'phantom'\nsteps = [5]\nat = [2, 5]");
+  EXPECT_EQ(twice->solve(TanhMap(3, 6, 0.5).map(), State(torch::zeros({3, 6}, torch::kFloat64))).states.size(), 2u);  // the last step once
+}
+
 TEST(EngineLayer, E23EverySolverSolvesTheAdjointToo) {
   const TanhMap f(3, 6, 0.5);
   const Tensor z0 = torch::zeros({3, 6}, torch::kFloat64), v = randn({3, 6}, 5), want = unrolled_gradients(f.map(), z0, v, {f.w}, 200)[0];

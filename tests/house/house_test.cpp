@@ -78,6 +78,18 @@ TEST(House, ChangesAreParagraphsUnderOneOfFourWords) {
   }
 }
 
+TEST(House, EveryKnownFailureOfEnginesHasATestNamedAfterIt) {
+  const std::regex test("^TEST(_[FP])?\\(\\w+, \\w*?(E[0-9]+)[A-Z]");
+  std::set<std::string> named;
+  for (const fs::path& file : sources()) {
+    if (!is_test(file)) continue;
+    std::ifstream in(file);
+    for (std::string line; std::getline(in, line);)
+      if (std::smatch match; std::regex_search(line, match, test)) named.insert(match[2].str());
+  }
+  for (int i = 1; i <= 50; ++i) EXPECT_TRUE(named.count("E" + std::to_string(i))) << "no test is named E" << i;
+}
+
 TEST(House, NoFileIsLongerThanFourHundredLines) {
   for (const fs::path& file : sources()) {
     std::ifstream in(file);

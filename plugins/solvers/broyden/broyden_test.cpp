@@ -130,6 +130,7 @@ TEST(Broyden, E13BacktracksFromWhereTheMapIsNotFinite) {
                        {{"line_search", true}});
   EXPECT_EQ(out.report.reasons[0], Reason::converged);
   EXPECT_NEAR(out.z[0].item<double>(), 1.0, 1e-6);
+  EXPECT_EQ(out.report.calls, out.report.evaluations[0]);  // trials are evaluations of the loop like all others
 }
 
 TEST(Broyden, ExportsItsInverseJacobian) {
