@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "core/runs/folder.hpp"
@@ -40,14 +41,18 @@ bool gnuplot(const fs::path& script) {
 
 }  // namespace
 
-std::string draw(const fs::path& svg, const Panels& panels) {
+std::string draw(const fs::path& svg, const Panels& panels, const std::string& across) {
   if (panels.empty()) return "there are no records, so no curves were drawn";
   const std::string stem = svg.stem().string();
   const std::size_t columns = panels.size() > 1 ? 2 : 1, rows = (panels.size() + columns - 1) / columns;
-  std::string data, script = "set terminal svg size " + std::to_string(480 * columns) + "," + std::to_string(300 * rows) +
+  std::size_t most = 0;
+  for (const auto& [quantity, curves] : panels) most = std::max(most, curves.size());
+  const bool beside = most > 10;
+  const std::size_t width = beside ? 760 : 480, height = beside ? std::max<std::size_t>(400, 16 * most + 60) : 300;
+  std::string data, script = "set terminal svg size " + std::to_string(width * columns) + "," + std::to_string(height * rows) +
                              " font 'sans,11' background 'white'\nset output " + quote(svg.filename().string()) +
-                             "\nset grid linecolor '#dddddd'\nset border 3\nset tics nomirror\nset key noenhanced\nset multiplot layout " +
-                             std::to_string(rows) + "," + std::to_string(columns) + "\nset xlabel 'step'\n";
+                             "\nset grid linecolor '#dddddd'\nset border 3\nset tics nomirror\nset key noenhanced" + (beside ? " outside" : "") + "\nset multiplot layout " +
+                             std::to_string(rows) + "," + std::to_string(columns) + "\nset xlabel " + quote(across) + " noenhanced\n";
   int index = 0;
   for (const auto& [quantity, curves] : panels) {
     script += quantity.find("residual") != std::string::npos ? "set logscale y\nset format y '10^{%T}'\n" : "unset logscale y\nset format y '%g'\n";

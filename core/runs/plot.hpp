@@ -14,9 +14,10 @@ using Curve = std::pair<std::string, std::string>;
 /// Quantity → its curves; one panel each.
 using Panels = std::map<std::string, std::vector<Curve>>;
 
-/// Writes STEM.dat, STEM.gp and, with gnuplot, STEM.svg. Residuals stand on a logarithmic axis.
-/// \param svg  the picture's path; the extension is replaced for script and data
+/// Writes STEM.dat, STEM.gp and, with gnuplot, STEM.svg. Residuals stand on a logarithmic axis; more curves than ten in a panel have their
+/// names beside it.
+/// \param svg  the picture's path; the extension is replaced for script and data \param across  the words of the horizontal axis
 /// \return a sentence if there is no picture; empty: it is drawn
-std::string draw(const std::filesystem::path& svg, const Panels& panels);
+std::string draw(const std::filesystem::path& svg, const Panels& panels, const std::string& across = "step");
 
 }  // namespace zstar::runs
