@@ -9,6 +9,7 @@
 #include "core/app/command.hpp"
 #include "core/app/solver_bench.hpp"
 #include "core/runs/plot.hpp"
+#include "core/training/cells.hpp"
 #include "zstar/nearest.hpp"
 
 namespace zstar::app {
@@ -143,7 +144,23 @@ std::string draw(const std::vector<Column>& list, const std::string& file) {
     for (std::size_t i = 0; i < steps.size(); ++i) points += fmt::format("{} {}\n", steps[i], profile[s][i]);
     panels["share of problems within this multiple of the best"].emplace_back(list[s].title, points);
   }
-  return runs::draw(file, panels);
+  return runs::draw(file, panels, "τ, evaluations divided by those of the best solver");
+}
+
+/// The synthetic problems and the cells of the runs that were named, of the families that were named.
+std::vector<BenchProblem> problems_of(const Arguments& arguments, const std::vector<training::FrozenCell>& cells) {
+  std::vector<BenchProblem> all = bench_problems();
+  for (const auto& cell : cells) all.push_back({"cells", cell.name, cell.f, cell.z0});
+  const auto wanted = arguments.list("family");
+  if (wanted.empty()) return all;
+  std::vector<std::string> families;
+  for (const BenchProblem& p : all)
+    if (std::find(families.begin(), families.end(), p.family) == families.end()) families.push_back(p.family);
+  for (const std::string& family : wanted)
+    if (std::find(families.begin(), families.end(), family) == families.end())
+      throw po::error(fmt::format("no family '{}'; there are {}{}", family, quoted(families), family == "cells" ? ", and 'cells' with --cells RUN" : ""));
+  all.erase(std::remove_if(all.begin(), all.end(), [&](const BenchProblem& p) { return std::find(wanted.begin(), wanted.end(), p.family) == wanted.end(); }), all.end());
+  return all;
 }
 
 double number(const Arguments& arguments, const char* name, double fallback) { return arguments.has(name) ? arguments.values[name].as<double>() : fallback; }
@@ -153,7 +170,10 @@ int bench(const Arguments& arguments) {
   const torch::NoGradGuard no_grad;
   plugins::Catalogue catalogue(discovery(arguments));
   SolverHost host(catalogue);
-  const auto problems = bench_problems();
+  std::vector<training::FrozenCell> cells;
+  for (const std::string& folder : arguments.list("cells"))
+    for (auto& cell : training::frozen_cells(folder, catalogue, static_cast<std::int64_t>(number(arguments, "samples", 4)), std::cerr)) cells.push_back(std::move(cell));
+  const auto problems = problems_of(arguments, cells);
   auto list = columns(arguments, catalogue);
   solve::Options options;
   options.tolerance = number(arguments, "tolerance", 1e-6);
@@ -177,6 +197,8 @@ Command bench_command() {
   po::options_description options("options");
   options.add_options()("what", value_of("WHAT"), "solvers")("only", values_of("SOLVER"), "this solver; may be repeated, the same one too")(
       "tolerance", po::value<double>()->value_name("ε"), "relative residual to reach (1e-6)")("budget", po::value<double>()->value_name("N"), "evaluations allowed (200)")(
+      "cells", values_of("FOLDER"), "trained models, frozen, as further problems: a run folder, or a folder of them; may be repeated")(
+      "samples", po::value<double>()->value_name("N"), "of the first batch of each of these models (4)")("family", values_of("NAME"), "problems of this family alone; may be repeated")(
       "svg", value_of("FILE"), "draw the performance profiles; gnuplot's script and data are kept beside it");
   add_json_option(options);
   add_plugin_options(options);
@@ -184,10 +206,12 @@ Command bench_command() {
           "Runs every solver with its default options on synthetic families (contractions, stiff and negative spectra, rotations,\n"
           "expansive maps, tanh and relu layers, scales) and prints evaluations to the tolerance as Dolan-More performance profiles:\n"
           "the share of all problems that a solver finishes within τ times the evaluations of the best one. A solver dropped into a\n"
-          "plugin folder is among them. 'best' counts the problems on which a solver was best alone.",
+          "plugin folder is among them. 'best' counts the problems on which a solver was best alone. --cells adds the maps of trained models\n"
+          "at their best weights, in float64 and evaluation mode, solved from zero.",
           {"what"}, std::move(options), bench,
           {{"bench solvers", "all solvers"}, {"bench solvers --only anderson --only anderson", "one solver against itself: nobody wins"},
-           {"bench solvers --svg profiles.svg", "the profiles as a picture"}},
+           {"bench solvers --svg profiles.svg", "the profiles as a picture"},
+           {"bench solvers --cells runs --family cells", "on all models trained so far"}},
           [](const Arguments&, const std::vector<std::string>& given) { return given.empty() ? std::vector<std::string>{"solvers"} : std::vector<std::string>{}; }};
 }
 

@@ -10,6 +10,8 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 
+#include "core/training/probe_run.hpp"
+
 namespace zstar::app {
 namespace {
 
@@ -109,9 +111,10 @@ BenchResult bench_solve(const std::function<std::unique_ptr<Solver>()>& make, co
   const auto start = std::chrono::steady_clock::now();
   try {
     const auto solver = make();
-    const auto out = solve::solve(*solver, name, watched, State(problem.z0), options);
-    result.reason = out.report.reasons.at(0);
-    result.evaluations = out.report.first_converged.at(0);
+    const auto out = solve::solve(*solver, name, watched, problem.z0, options);
+    result.reason = training::worst(out.report.reasons);
+    const auto& first = out.report.first_converged;
+    if (std::find(first.begin(), first.end(), 0) == first.end()) result.evaluations = *std::max_element(first.begin(), first.end());
   } catch (const std::exception&) {
     result.reason = Reason::refused;
   }

@@ -9,11 +9,11 @@
 
 namespace zstar::app {
 
-/// A problem z = f(z) from z0 = 0, one sample, float64.
+/// A problem z = f(z) from z0 = 0: of one sample and float64, if it is synthetic.
 struct BenchProblem {
   std::string family, name;
   FixedPointMap f;
-  Tensor z0;
+  State z0;
 };
 
 /// Families: contractions near and far from normal, stiff and negative spectra, rotations, expansive maps, tanh layers, scales, and
@@ -21,7 +21,7 @@ struct BenchProblem {
 std::vector<BenchProblem> bench_problems();
 
 struct BenchResult {
-  std::int64_t evaluations = 0;  ///< up to the first residual within the tolerance; 0: never
+  std::int64_t evaluations = 0;  ///< up to the first residual within the tolerance, of the last sample; 0: some sample never was
   double microseconds = 0;       ///< of the solve
   std::int64_t bytes = 0;        ///< most held at an evaluation, beyond what was held before the solve
   Reason reason = Reason::budget;
