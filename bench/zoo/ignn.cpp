@@ -24,7 +24,7 @@ Recipe ppi(std::shared_ptr<gradient::Layer> layer) {
   constexpr std::int64_t n = 2000, degree = 28, labels = 121;
   const Tensor ends = torch::randint(n, {2, n * degree / 2}, torch::kInt64), pairs = ends.index_select(1, ends[0].ne(ends[1]).nonzero().squeeze(1));
   const Tensor both = torch::cat({pairs, pairs.flip(0)}, 1), keys = std::get<0>(torch::_unique(both[0] * n + both[1], /*sorted=*/true));
-  return {std::move(layer), "spectral_norm", {{"clip", true}}, {{{"features", 50}, {"classes", labels}}}, "ignn_stacked", {{"kappa", 0.98}},
+  return {std::move(layer), "spectral_norm", {{"clip", true}, {"scale", std::string("per_row")}}, {{{"features", 50}, {"classes", labels}}}, "ignn_stacked", {{"kappa", 0.98}},
           {{{"features", torch::randn({n, 50})}, {"adjacency_indices", torch::stack({torch::div(keys, n, "floor"), keys.remainder(n)})},
             {"adjacency_values", torch::ones({keys.numel()})}, {"labels", torch::rand({n, labels}).lt(0.3).to(torch::kFloat32)}}, {}}};
 }

@@ -21,4 +21,14 @@ ZSTAR_DECLARE_PRODUCT(float)
 ZSTAR_DECLARE_PRODUCT(double)
 #undef ZSTAR_DECLARE_PRODUCT
 
+/// Widths for which cell() is there: those whose dense product is too small for a call of its own.
+inline bool narrow(std::int64_t m) { return m == 16 || m == 32; }
+
+/// y_i = relu((Σ_j M_ij x_j) w + b_i), w [m, m] in rows; otherwise as above. \pre narrow(m)
+#define ZSTAR_DECLARE_CELL(T) void cell(const Rows<T>& matrix, const T* x, const T* w, const T* b, std::int64_t m, std::int64_t begin, \
+                                        std::int64_t end, T* y);
+ZSTAR_DECLARE_CELL(float)
+ZSTAR_DECLARE_CELL(double)
+#undef ZSTAR_DECLARE_CELL
+
 }  // namespace zstar_ignn::kernels

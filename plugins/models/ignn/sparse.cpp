@@ -25,24 +25,38 @@ bool has_kernel(const Rows& matrix, const Tensor& x) {
   return x.is_cpu() && x.scalar_type() == matrix.values.scalar_type() && (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kFloat64);
 }
 
-/// The kernel over all rows, shared among threads. \pre has_kernel(matrix, x)
-Tensor kernel(const Rows& matrix, const Tensor& x, const Tensor& b, bool positive_part) {
+/// Calls rows(compressed rows of scalars, begin, end) for all rows, shared among threads. \param m  numbers of a row
+template <class F>
+void for_rows(const Rows& matrix, std::int64_t m, const F& rows) {
+  const std::int64_t n = matrix.starts.numel() - 1, work_of_row = (matrix.columns.numel() / std::max<std::int64_t>(1, n) + 1) * m;
+  AT_DISPATCH_FLOATING_TYPES(matrix.values.scalar_type(), "ignn product", [&] {
+    const kernels::Rows<scalar_t> of{matrix.starts.data_ptr<std::int64_t>(), matrix.columns.data_ptr<std::int64_t>(), matrix.values.data_ptr<scalar_t>()};
+    at::parallel_for(0, n, std::max<std::int64_t>(1, 65536 / work_of_row), [&](std::int64_t begin, std::int64_t end) { rows(of, begin, end); });
+  });
+}
+
+/// M x, or relu(M x + b). \pre has_kernel(matrix, x)
+Tensor kernel(const Rows& matrix, const Tensor& x, const Tensor& b = {}) {
   const Tensor input = x.contiguous(), shift = b.defined() ? b.contiguous() : b;
-  const std::int64_t n = matrix.starts.numel() - 1, m = input.size(1);
-  Tensor y = torch::empty({n, m}, input.options());
-  const std::int64_t work_of_row = (matrix.columns.numel() / std::max<std::int64_t>(1, n) + 1) * m;
-  AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "ignn product", [&] {
-    const kernels::Rows<scalar_t> rows{matrix.starts.data_ptr<std::int64_t>(), matrix.columns.data_ptr<std::int64_t>(), matrix.values.data_ptr<scalar_t>()};
-    at::parallel_for(0, n, std::max<std::int64_t>(1, 65536 / work_of_row), [&](std::int64_t begin, std::int64_t end) {
-      kernels::product(rows, input.data_ptr<scalar_t>(), shift.defined() ? shift.data_ptr<scalar_t>() : nullptr, positive_part, m, begin, end, y.data_ptr<scalar_t>());
-    });
+  Tensor y = torch::empty({matrix.starts.numel() - 1, input.size(1)}, input.options());
+  for_rows(matrix, input.size(1), [&]<class T>(const kernels::Rows<T>& rows, std::int64_t begin, std::int64_t end) {
+    const T* of_b = shift.defined() ? shift.data_ptr<T>() : nullptr;
+    kernels::product(rows, input.data_ptr<T>(), of_b, /*positive_part=*/of_b != nullptr, input.size(1), begin, end, y.data_ptr<T>());
   });
   return y;
 }
 
-Tensor product_value(const Rows& matrix, const Tensor& x) {
-  return has_kernel(matrix, x) ? kernel(matrix, x, {}, /*positive_part=*/false) : torch::mm(matrix.matrix(), x);
+/// relu(M x w + b) in one pass. \pre has_kernel(matrix, x), kernels::narrow(width of x)
+Tensor narrow_cell(const Rows& matrix, const Tensor& x, const Tensor& w, const Tensor& b) {
+  const Tensor input = x.contiguous(), weight = w.contiguous(), shift = b.contiguous();
+  Tensor y = torch::empty({matrix.starts.numel() - 1, input.size(1)}, input.options());
+  for_rows(matrix, input.size(1), [&]<class T>(const kernels::Rows<T>& rows, std::int64_t begin, std::int64_t end) {
+    kernels::cell(rows, input.data_ptr<T>(), weight.data_ptr<T>(), shift.data_ptr<T>(), input.size(1), begin, end, y.data_ptr<T>());
+  });
+  return y;
 }
+
+Tensor product_value(const Rows& matrix, const Tensor& x) { return has_kernel(matrix, x) ? kernel(matrix, x) : torch::mm(matrix.matrix(), x); }
 
 /// Attaches a value to the graph by a node of its own.
 template <class Node, class... Arguments>
@@ -108,11 +122,12 @@ Tensor product(const AdjacencyPtr& a, bool transposed, const Tensor& x) {
 }
 
 Tensor cell(const AdjacencyPtr& a, const Tensor& z, const Tensor& w, const Tensor& b) {
-  if (!has_kernel(a->rows(/*transposed=*/true), z) || b.scalar_type() != z.scalar_type()) return plain_cell(a, z, w, b);
+  const Rows& rows = a->rows(/*transposed=*/true);
+  if (!has_kernel(rows, z) || b.scalar_type() != z.scalar_type() || w.scalar_type() != z.scalar_type()) return plain_cell(a, z, w, b);
   Tensor y;
   {
     const torch::NoGradGuard no_grad;
-    y = kernel(a->rows(/*transposed=*/true), torch::mm(z, w), b, /*positive_part=*/true);
+    y = kernels::narrow(z.size(1)) ? narrow_cell(rows, z, w, b) : kernel(rows, torch::mm(z, w), b);
   }
   return records({z, w, b}) ? attached<CellNode>(y, {z, w, b}, a, z, w, y.detach()) : y;
 }

@@ -33,8 +33,8 @@ using AdjacencyPtr = std::shared_ptr<const Adjacency>;
 /// M x for M = A or Aᵀ and x [n, m]; any derivative with respect to x.
 Tensor product(const AdjacencyPtr& a, bool transposed, const Tensor& x);
 
-/// relu(Aᵀ (z w) + b), z [n, m], w = Wᵀ [m, m], b [n, m]: on the CPU in float32 and float64 one pass over memory behind the
-/// dense product. Any derivative with respect to z, w and b.
+/// relu(Aᵀ z w + b), z [n, m], w = Wᵀ [m, m], b [n, m]: on the CPU in float32 and float64 one pass over memory behind the
+/// dense product, or with it where m is small. Any derivative with respect to z, w and b.
 Tensor cell(const AdjacencyPtr& a, const Tensor& z, const Tensor& w, const Tensor& b);
 /// The same by ATen's operations alone: for other devices and dtypes.
 Tensor plain_cell(const AdjacencyPtr& a, const Tensor& z, const Tensor& w, const Tensor& b);
