@@ -77,6 +77,15 @@ TEST(IgnnCell, AgreesWithItsPlainFormAndWithDenseMatricesInBothPrecisions) {
     }
 }
 
+TEST(IgnnCell, AgreesWithItsPlainFormWhereTheStateIsLargerThanTheNearCache) {
+  constexpr std::int64_t n = 1100, m = 2 * 64 + 9;  // 1.2 MB in float64: two tiles and a part of one
+  const Drawn g(n);
+  const auto a = std::make_shared<const zstar_ignn::Adjacency>(g.indices, g.values, n);
+  const Tensor z = randn({n, m}, 1), w = randn({m, m}, 2) / m, b = randn({n, m}, 3);
+  EXPECT_LT((zstar_ignn::cell(a, z, w, b) - zstar_ignn::plain_cell(a, z, w, b)).abs().max().item<double>(), 1e-14);
+  EXPECT_LT((zstar_ignn::product(a, /*transposed=*/false, z) - torch::mm(g.dense(n), z)).abs().max().item<double>(), 1e-13);
+}
+
 TEST(IgnnCell, HasTheDerivativesOfItsPlainFormAlsoTheSecond) {
   const Drawn g(12);
   const auto a = std::make_shared<const zstar_ignn::Adjacency>(g.indices, g.values, 12);

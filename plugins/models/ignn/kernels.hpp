@@ -21,6 +21,16 @@ ZSTAR_DECLARE_PRODUCT(float)
 ZSTAR_DECLARE_PRODUCT(double)
 #undef ZSTAR_DECLARE_PRODUCT
 
+constexpr std::int64_t tile = 64;  ///< columns of x that tiles() takes at a time
+
+/// The same for the tiles of columns from `begin` to `end`: those of x are copied together first, so that rows that are read once for
+/// every neighbour come from a near cache. \param room  for n rows of a tile
+#define ZSTAR_DECLARE_TILES(T) void tiles(const Rows<T>& matrix, const T* x, const T* b, bool positive_part, std::int64_t n, std::int64_t m, \
+                                          std::int64_t begin, std::int64_t end, T* room, T* y);
+ZSTAR_DECLARE_TILES(float)
+ZSTAR_DECLARE_TILES(double)
+#undef ZSTAR_DECLARE_TILES
+
 /// Widths for which cell() is there: those whose dense product is too small for a call of its own.
 inline bool narrow(std::int64_t m) { return m == 16 || m == 32; }
 

@@ -35,10 +35,29 @@ void for_rows(const Rows& matrix, std::int64_t m, const F& rows) {
   });
 }
 
+/// Whether rows of x are read several times each, and x is larger than the second cache of common processors.
+bool beyond_near_cache(const Rows& matrix, const Tensor& x) {
+  return x.nbytes() > std::size_t{1} << 20 && matrix.columns.numel() >= 2 * x.size(0);
+}
+
+Tensor in_tiles(const Rows& matrix, const Tensor& x, const Tensor& b, Tensor y) {
+  const std::int64_t n = x.size(0), m = x.size(1);
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "ignn product", [&] {
+    const kernels::Rows<scalar_t> rows{matrix.starts.data_ptr<std::int64_t>(), matrix.columns.data_ptr<std::int64_t>(), matrix.values.data_ptr<scalar_t>()};
+    at::parallel_for(0, (m + kernels::tile - 1) / kernels::tile, 1, [&](std::int64_t begin, std::int64_t end) {
+      const Tensor room = torch::empty({n, kernels::tile}, x.options());
+      kernels::tiles(rows, x.data_ptr<scalar_t>(), b.defined() ? b.data_ptr<scalar_t>() : nullptr, /*positive_part=*/b.defined(), n, m, begin, end,
+                     room.data_ptr<scalar_t>(), y.data_ptr<scalar_t>());
+    });
+  });
+  return y;
+}
+
 /// M x, or relu(M x + b). \pre has_kernel(matrix, x)
 Tensor kernel(const Rows& matrix, const Tensor& x, const Tensor& b = {}) {
   const Tensor input = x.contiguous(), shift = b.defined() ? b.contiguous() : b;
   Tensor y = torch::empty({matrix.starts.numel() - 1, input.size(1)}, input.options());
+  if (beyond_near_cache(matrix, input)) return in_tiles(matrix, input, shift, std::move(y));
   for_rows(matrix, input.size(1), [&]<class T>(const kernels::Rows<T>& rows, std::int64_t begin, std::int64_t end) {
     const T* of_b = shift.defined() ? shift.data_ptr<T>() : nullptr;
     kernels::product(rows, input.data_ptr<T>(), of_b, /*positive_part=*/of_b != nullptr, input.size(1), begin, end, y.data_ptr<T>());
