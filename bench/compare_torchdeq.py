@@ -56,7 +56,7 @@ def compare_zoo(names):
 
 
 if args.zoo is not None:
-    compare_zoo(args.zoo or ['mdeq_small', 'mdeq_large', 'deq_lm', 'deq_lm_ift', 'deq_seq_ift', 'ignn_chains', 'ignn_ppi'])
+    compare_zoo(args.zoo or ['mdeq_small', 'mdeq_large', 'deq_lm', 'deq_lm_ift', 'deq_seq_ift', 'ignn_chains', 'ignn_ppi', 'deq_flow', 'deq_inr', 'deq_ddim_1', 'deq_ddim_8'])
     sys.exit()
 
 import torch

@@ -63,6 +63,9 @@ std::unique_ptr<ZooWorkload> made(const std::string& name) {
   if (name == "deq_lm" || name == "deq_lm_ift" || name == "deq_seq_ift") return transformer(name);
   if (name == "mdeq_small" || name == "mdeq_large") return mdeq(name);
   if (name == "ignn_chains" || name == "ignn_ppi") return ignn(name);
+  if (name == "deq_flow") return flow(name);
+  if (name == "deq_inr") return inr(name);
+  if (name == "deq_ddim_1" || name == "deq_ddim_8") return ddim(name);
   return nullptr;
 }
 
@@ -77,7 +80,7 @@ int main(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "";
   const auto workload = made(name);
   if (!workload) {
-    std::cerr << "usage: bench_zoo deq_lm|deq_lm_ift|deq_seq_ift|mdeq_small|mdeq_large|ignn_chains|ignn_ppi [REPEATS]\n";
+    std::cerr << "usage: bench_zoo deq_lm|deq_lm_ift|deq_seq_ift|mdeq_small|mdeq_large|ignn_chains|ignn_ppi|deq_flow|deq_inr|deq_ddim_1|deq_ddim_8 [REPEATS]\n";
     return 2;
   }
   Json row{{"name", name}};

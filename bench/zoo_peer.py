@@ -30,13 +30,19 @@ torch.set_num_threads(1)
 torch.manual_seed(0)
 if torch.version.cuda is None:
     torch.version.cuda = '11.7'  # the zoo compares it with numbers when it is imported
-unneeded = {'termcolor': {'colored': lambda s, *a, **k: s}, 'torch_sparse': {}, 'networkx': {}, 'sklearn': {'metrics': None}}  # imported, but not for these workloads
-for name, contents in unneeded.items():
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        sys.modules[name] = types.ModuleType(name)
-        sys.modules[name].__dict__.update(contents)
+
+
+def without(**unneeded):
+    """Modules that published files import, but not for these workloads: empty ones where they are not at hand."""
+    for name, contents in unneeded.items():
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            sys.modules[name] = types.ModuleType(name)
+            sys.modules[name].__dict__.update(contents)
+
+
+without(termcolor={'colored': lambda s, *a, **k: s}, torch_sparse={}, networkx={}, sklearn={'metrics': None}, einops={'rearrange': None})
 zoo = pathlib.Path(options.torchdeq, 'deq-zoo')
 sys.path.insert(0, options.torchdeq)
 import torchdeq
@@ -151,7 +157,71 @@ def ignn(chains):
     return model, lambda: step(optimizer, None, loss(model(x, adjacency))), lambda: model(x, adjacency)
 
 
+def flow():
+    sys.path.insert(0, str(zoo / 'deq-flow'))
+    without(scipy={'interpolate': None})
+    from core.deq_flow import DEQFlow
+    flags = dict(tiny=False, large=False, huge=False, gigantic=False, gma=False, mixed_precision=False, all_grad=True, old_version=False)
+    model = DEQFlow(settings(norm_type='weight_norm', f_solver='fixed_point_iter', f_max_iter=12, f_tol=0.0, grad=[1], **flags))
+    model.update_block.forward = counted(model.update_block.forward)
+    images, truth, valid = [255 * torch.rand(1, 3, 368, 496) for _ in range(2)], torch.randn(1, 2, 368, 496), torch.ones(1, 368, 496)
+    loss = lambda flows, truth, valid: ((flows[-1] - truth).abs().mul(valid[:, None]).mean(), {})
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-4, weight_decay=1e-4)
+    published = sys.modules['core.deq_flow']
+    published.process_metrics = lambda *unused: {}  # of a log
+    return model, lambda: step(optimizer, model.parameters(), model(*images, truth, valid, loss)[0], clip=1.0), lambda: model(*images)
+
+
+def representation():
+    sys.path.insert(0, str(zoo / 'deq-inr'))
+    sys.modules['modules.utils'] = types.SimpleNamespace(sql2_dist=None)  # for meshes, and the windows of another form
+    from modules.models import DEQINR
+    model = DEQINR(settings(norm_type='weight_norm', f_solver='fixed_point_iter', f_max_iter=10, f_tol=0.0, grad=[3]), 2, 256, 1, 256.0, filter_type='siren_like', n_layers=1)
+    model.f.forward = counted(model.f.forward)
+    x, y = 2 * torch.rand(128 * 128, 2) - 1, 2 * torch.rand(128 * 128, 1) - 1
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    return model, lambda: step(optimizer, None, (model(x)['output'] - y).square().mean()), lambda: model(x)
+
+
+def diffusion(images):
+    """The published network under TorchDEQ's Anderson; the joint map of a deterministic trajectory is written down here, as the sampler there is tied to other devices."""
+    sys.path.insert(0, str(zoo / 'deq-ddim'))
+    from models.diffusion import Model
+    space = types.SimpleNamespace
+    model = Model(space(model=space(type='simple', ch=128, out_ch=3, ch_mult=[1, 2, 2, 2], num_res_blocks=2, attn_resolutions=[16], dropout=0.1, in_channels=3, resamp_with_conv=True),
+                        data=space(image_size=32), diffusion=space(num_diffusion_timesteps=1000)))
+    solver = torchdeq.get_deq(settings(f_solver='anderson', f_max_iter=3, f_tol=0.0))
+    bars = torch.cat([torch.ones(1), (1 - torch.linspace(1e-4, 0.02, 1000)).cumprod(0)])
+    t = torch.arange(950, -1, -50)
+    now, after = bars[t + 1], torch.cat([bars[t[1:] + 1], bars[:1]])
+    column = lambda v: v.view(1, -1, 1, 1, 1)
+    start, weight, total = column((after / now[0]).sqrt()), column(((1 - after).sqrt() - ((1 - now) * after / now).sqrt()) / after.sqrt()), column(after.sqrt())
+    x = 2 * torch.rand(images, 3, 32, 32) - 1
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)
+
+    def train():
+        at, noise = torch.randint(0, 1000, (images,)), torch.randn_like(x)
+        bar = bars[at + 1].view(-1, 1, 1, 1)
+        step(optimizer, model.parameters(), (noise - model(bar.sqrt() * x + (1 - bar).sqrt() * noise, at.float())).square().sum((1, 2, 3)).mean(), clip=1.0)
+
+    def sample():
+        last = torch.randn(images, 3, 32, 32)
+
+        @counted
+        def f(z):
+            before = torch.cat([last[:, None], z.view(images, 20, 3, 32, 32)[:, :-1]], 1).flatten(0, 1)
+            terms = weight * model(before, t.float().repeat(images)).view(images, 20, 3, 32, 32)
+            return (start * last[:, None] + total * terms.cumsum(1)).flatten(0, 1)
+        solver.eval()
+        solver(f, last.repeat_interleave(20, 0))
+    return model, train, sample
+
+
 workloads = {
+    'deq_flow': flow,
+    'deq_inr': representation,
+    'deq_ddim_1': lambda: diffusion(1),
+    'deq_ddim_8': lambda: diffusion(8),
     'mdeq_small': lambda: mdeq([24, 24], [8, 16], 200, 0.5, 22, 16),
     'mdeq_large': lambda: mdeq([32, 64, 128, 256], [14, 28, 56, 112], 1680, 0.7, 18, 8),
     'deq_lm': lambda: language_model(recurrent=False, implicit=False),

@@ -2,6 +2,7 @@
 /// \file A workload of the zoo: a model, a batch of random data, a layer and an optimiser, all fixed. Sizes: those of the published models'
 /// timing workloads; what each step costs in evaluations of the map is part of the definition.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -59,7 +60,8 @@ class ZooWorkload {
     model_->eval();
     solves_.clear();
     const torch::NoGradGuard no_grad;
-    model_->forward(batch_);
+    if (evaluation) evaluation(*model_);
+    else model_->forward(batch_);
   }
   /// Evaluations of the map in the step before, over all its solves.
   std::int64_t calls(bool training) const {
@@ -71,6 +73,7 @@ class ZooWorkload {
   std::vector<Tensor> parameters;  ///< those that are trained, each once
   std::unique_ptr<torch::optim::Optimizer> optimizer;
   double clip_norm = 0;                 ///< 0: never
+  std::function<void(Model&)> evaluation;  ///< what an evaluation is where it is no forward pass
   std::int64_t calls_in_backward = 0;   ///< of a solve: an implicit gradient evaluates the map once more
 
  private:
@@ -81,9 +84,12 @@ class ZooWorkload {
   std::shared_ptr<Model> model_;
 };
 
-/// \param name  deq_lm, deq_lm_ift, deq_seq_ift; mdeq_small, mdeq_large; ignn_chains, ignn_ppi
+/// \param name  deq_lm, deq_lm_ift, deq_seq_ift; mdeq_small, mdeq_large; ignn_chains, ignn_ppi; deq_flow; deq_inr; deq_ddim_1, deq_ddim_8
 std::unique_ptr<ZooWorkload> transformer(const std::string& name);
 std::unique_ptr<ZooWorkload> mdeq(const std::string& name);
 std::unique_ptr<ZooWorkload> ignn(const std::string& name);
+std::unique_ptr<ZooWorkload> flow(const std::string& name);
+std::unique_ptr<ZooWorkload> inr(const std::string& name);
+std::unique_ptr<ZooWorkload> ddim(const std::string& name);
 
 }  // namespace zstar::bench

@@ -1,5 +1,5 @@
 /// \file Pictures in one folder for each class. Layout: README.md.
-#include "images.hpp"
+#include "decoded.hpp"
 
 namespace {
 
@@ -11,7 +11,7 @@ struct Listed {
   std::vector<std::int64_t> labels;
 };
 
-class ImageFolder final : public zstar::Dataset, public zstar::ReadsInputs {
+class ImageFolder final : public Decoded, public zstar::ReadsInputs {
  public:
   struct Options {
     std::string path;
@@ -34,32 +34,21 @@ class ImageFolder final : public zstar::Dataset, public zstar::ReadsInputs {
         zstar::opt("std", &O::std, "divisors of the channels", zstar::above(0.0))};
   }
 
-  ImageFolder(const Options& o, zstar::Host&) : o_(o) {
+  ImageFolder(const Options& o, zstar::Host&) : Decoded(o.mean, o.std), o_(o) {
     if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the pictures: --set dataset.path=FOLDER");
-    if (o.mean.size() != o.std.size() || (o.mean.size() != 1 && o.mean.size() != 3)) throw OptionError("mean", "mean and std need one number (grey) or three (colour) each");
     if (o.scale > 1 || o.ratio > 1) throw OptionError("scale", "scale and ratio are at most 1");
     const fs::path root(o.path);
     const bool split = fs::is_directory(root / "train");
     list_classes(split ? root / "train" : root);
     if (split) splits_[0] = list(root / "train");
     splits_[1] = list(root / "val"), splits_[2] = split ? list(root / "test") : list(root);
-    mean_ = torch::tensor(o.mean, torch::kFloat64).to(torch::kFloat32).reshape({1, -1, 1, 1}), std_ = torch::tensor(o.std, torch::kFloat64).to(torch::kFloat32).reshape({1, -1, 1, 1});
   }
   void* query(std::string_view id) override { return id == zstar::ReadsInputs::id ? static_cast<zstar::ReadsInputs*>(this) : nullptr; }
 
   zstar::Description describe() const override {
-    return {{{"channels", static_cast<std::int64_t>(o_.mean.size())}, {"height", o_.size}, {"width", o_.size}, {"classes", static_cast<std::int64_t>(classes_.size())}}};
+    return {{{"channels", channels()}, {"height", o_.size}, {"width", o_.size}, {"classes", static_cast<std::int64_t>(classes_.size())}}};
   }
   std::int64_t size(Split split) const override { return static_cast<std::int64_t>(of(split).files.size()); }
-
-  std::vector<std::vector<std::int64_t>> batches(Split split, std::int64_t batch_size, std::uint64_t shuffle_seed) const override {
-    const std::int64_t n = size(split);
-    const Tensor order = split == Split::train ? torch::randperm(n, generator(shuffle_seed)) : torch::arange(n);
-    std::vector<std::vector<std::int64_t>> out;
-    if (n == 0) return out;
-    for (const Tensor& part : order.split(batch_size)) out.emplace_back(part.data_ptr<std::int64_t>(), part.data_ptr<std::int64_t>() + part.numel());
-    return out;
-  }
 
   zstar::Batch load(Split split, const std::vector<std::int64_t>& indices, std::uint64_t seed) const override {
     std::vector<Tensor> images;
@@ -83,8 +72,7 @@ class ImageFolder final : public zstar::Dataset, public zstar::ReadsInputs {
 
  private:
   const Listed& of(Split split) const { return splits_[static_cast<std::size_t>(split)]; }
-  Tensor picture(const fs::path& file) const { return zstar::formats::with_channels(zstar::formats::read_picture(file), static_cast<std::int64_t>(o_.mean.size())); }
-  Tensor normalised(const Tensor& images) const { return (images / 255 - mean_) / std_; }
+  Tensor picture(const fs::path& file) const { return zstar::formats::with_channels(zstar::formats::read_picture(file), channels()); }
 
   /// The folders below, in the order of their names, are the classes.
   void list_classes(const fs::path& folder) {
@@ -114,12 +102,7 @@ class ImageFolder final : public zstar::Dataset, public zstar::ReadsInputs {
     return listed;
   }
 
-  /// The middle square of the picture brought to `resize` on its shorter side.
-  Tensor middle(const Tensor& pixels) const {
-    const std::int64_t shorter = std::max(o_.size, o_.resize > 0 ? o_.resize : o_.size * 256 / 224), h = pixels.size(0), w = pixels.size(1), side = std::min(h, w);
-    const Tensor image = scaled(pixels, std::max(o_.size, h * shorter / side), std::max(o_.size, w * shorter / side));
-    return image.narrow(2, (image.size(2) - o_.size) / 2, o_.size).narrow(3, (image.size(3) - o_.size) / 2, o_.size);
-  }
+  Tensor middle(const Tensor& pixels) const { return zstar_images::middle(pixels, o_.size, std::max(o_.size, o_.resize > 0 ? o_.resize : o_.size * 256 / 224)); }
 
   /// A rectangle of a random share of the area and a random shape, anywhere; after ten that do not fit, the middle.
   /// \par Source  Szegedy et al., CVPR 2015, section 6
@@ -141,7 +124,6 @@ class ImageFolder final : public zstar::Dataset, public zstar::ReadsInputs {
   Options o_;
   std::vector<std::string> classes_;
   Listed splits_[3];
-  Tensor mean_, std_;
 };
 
 }  // namespace

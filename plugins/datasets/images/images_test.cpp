@@ -361,4 +361,23 @@ TEST(RealImages, CifarSubsetIsBalanced) {
   EXPECT_TRUE(labels.equal(torch::tensor({6, 9, 9, 4, 1, 1, 2, 7, 8, 3}, torch::kInt64))) << labels;  // the official order
 }
 
+TEST_F(ImageFiles, CelebaIsCutAroundTheFaceAndSplitByItsList) {
+  fs::create_directories(folder / "celeba/img_align_celeba");
+  const Tensor picture = torch::full({218, 178, 3}, -1.0);
+  picture.narrow(0, 57, 128).narrow(1, 25, 128).fill_(1.0);  // what shall be seen
+  for (const char* name : {"000001.jpg", "000002.jpg"}) formats::write_png((folder / "celeba/img_align_celeba" / name).string(), picture);
+  formats::write_png((folder / "celeba/img_align_celeba/000003.jpg").string(), torch::zeros({100, 178, 3}));
+  std::ofstream(folder / "celeba/list_eval_partition.txt") << "000001.jpg 0\n000002.jpg 1\n000003.jpg 2\n";
+  const auto data = make("celeba", {{"size", std::int64_t{32}}});
+  EXPECT_EQ(data->size(Split::validation), 1);
+  const Tensor images = data->load(Split::train, {0}, 1).at("images");
+  EXPECT_EQ(images.sizes(), (std::vector<std::int64_t>{1, 3, 32, 32}));
+  EXPECT_TRUE(images.allclose(torch::ones_like(images), 0, 1e-5)) << "nothing but the middle; weights of the mean sum to one up to rounding";
+  EXPECT_THROW(data->load(Split::test, {0}, 1), std::runtime_error) << "too small";
+  std::ofstream(folder / "celeba/list_eval_partition.txt") << "000001.jpg 0\n000002.jpg seven\n";
+  EXPECT_THAT(refusal("celeba"), HasSubstr("list_eval_partition.txt is no list"));
+  std::ofstream(folder / "celeba/list_eval_partition.txt") << "000001.jpg 5\n";
+  EXPECT_THAT(refusal("celeba"), HasSubstr("names part 5"));
+}
+
 }  // namespace

@@ -1,7 +1,7 @@
 /// \file One picture as a signal, or frames of a video. Layouts: README.md.
 #include <algorithm>
 
-#include "pictures.hpp"
+#include "frames.hpp"
 
 namespace {
 
@@ -59,14 +59,7 @@ class VideoFrames final : public Points {
   }
 
   std::vector<std::string> render(Split split, const Tensor& predictions, const std::string& folder) const override {
-    const Tensor frames = on_grid(split, predictions);
-    std::vector<std::string> files;
-    for (std::int64_t t = 0; t < frames.size(0); ++t) {
-      const std::string number = std::to_string(t + 1);
-      files.push_back((fs::path(folder) / ("frame_" + std::string(4 - std::min<std::size_t>(4, number.size()), '0') + number + ".png")).string());
-      zstar::formats::write_png(files.back(), frames[t]);
-    }
-    return files;
+    return write_frames(on_grid(split, predictions), folder);
   }
 
  private:

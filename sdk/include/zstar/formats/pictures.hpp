@@ -16,6 +16,8 @@ inline torch::Tensor decode_jpeg(std::string_view bytes) {
   int width = 0, height = 0, sampling = 0, space = 0;
   if (tjDecompressHeader3(decoder.get(), data, bytes.size(), &width, &height, &sampling, &space) != 0 || width <= 0 || height <= 0)
     throw std::runtime_error(std::string("is no readable JPEG: ") + tjGetErrorStr2(decoder.get()));
+  if (static_cast<double>(width) * height / 64 > 8.0 * static_cast<double>(bytes.size()))  // a block of 64 pixels takes at least a bit
+    throw std::runtime_error("is damaged: it names a size of " + std::to_string(width) + " x " + std::to_string(height) + " that its bytes cannot hold");
   const bool grey = space == TJCS_GRAY;
   const torch::Tensor pixels = torch::empty({height, width, grey ? 1 : 3}, torch::kUInt8);
   if (tjDecompress2(decoder.get(), data, bytes.size(), pixels.data_ptr<std::uint8_t>(), width, 0, height, grey ? TJPF_GRAY : TJPF_RGB, 0) != 0)
@@ -23,20 +25,23 @@ inline torch::Tensor decode_jpeg(std::string_view bytes) {
   return pixels;
 }
 
-/// \return bytes [H, W, C], C = 1 or 3 \throws std::runtime_error  naming the file
+/// \param bytes  of a PNG or JPEG file \return bytes [H, W, C], C = 1 or 3 \throws FormatError
+inline torch::Tensor decode_picture(std::string_view bytes) {
+  try {
+    if (bytes.substr(0, 4) == "\x89PNG") return decode_png(std::string(bytes));
+    if (bytes.substr(0, 2) == "\xff\xd8") return decode_jpeg(bytes);
+  } catch (const std::runtime_error& error) {
+    throw FormatError(error.what());
+  } catch (const c10::Error&) {  // of the tensor for its pixels
+    throw FormatError("says that it has more pixels than memory can hold");
+  }
+  throw FormatError("is neither PNG nor JPEG");
+}
+
+/// The same of a file. \throws std::runtime_error  naming the file
 inline torch::Tensor read_picture(const fs::path& file) {
   if (!fs::is_regular_file(file)) damaged(file, "cannot be opened");
-  const Bytes bytes = read_file(file);
-  const std::string_view text = as_text(bytes);
-  try {
-    if (text.substr(0, 4) == "\x89PNG") return decode_png(std::string(text));
-    if (text.substr(0, 2) == "\xff\xd8") return decode_jpeg(text);
-  } catch (const std::runtime_error& error) {
-    damaged(file, error.what());
-  } catch (const c10::Error&) {  // of the tensor for its pixels
-    damaged(file, "says that it has more pixels than memory can hold");
-  }
-  damaged(file, "is neither PNG nor JPEG");
+  return about(file, [&] { return decode_picture(as_text(read_file(file))); });
 }
 
 /// Grey from colour by luma of ITU-R BT.601, or colour from grey. \param pixels  [H, W, C] \param channels  1, 3, or 0: as they are

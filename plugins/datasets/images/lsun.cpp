@@ -1,0 +1,99 @@
+/// \file LSUN in its LMDB databases. Layout and source: README.md.
+#include <lmdb.h>
+
+#include "decoded.hpp"
+
+namespace {
+
+using namespace zstar_images;
+
+/// A database of one split, opened for reading; several threads may read.
+class Database {
+ public:
+  explicit Database(fs::path folder) : folder_(std::move(folder)) {
+    expect(mdb_env_create(&environment_));
+    expect(mdb_env_set_mapsize(environment_, std::size_t{1} << 40));  // room of addresses, not of memory
+    expect(mdb_env_open(environment_, folder_.c_str(), MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0));
+    const Reading reading(*this);
+    MDB_cursor* cursor = nullptr;
+    expect(mdb_cursor_open(reading.transaction, reading.table, &cursor));
+    MDB_val key, value;
+    int code = 0;
+    while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) keys_.emplace_back(static_cast<const char*>(key.mv_data), key.mv_size);
+    mdb_cursor_close(cursor);
+    if (code != MDB_NOTFOUND) expect(code);
+  }
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+  ~Database() { mdb_env_close(environment_); }
+
+  std::int64_t size() const { return static_cast<std::int64_t>(keys_.size()); }
+  const fs::path& folder() const { return folder_; }
+  std::string at(std::int64_t index) const {
+    const std::string& name = keys_[static_cast<std::size_t>(index)];
+    const Reading reading(*this);
+    MDB_val key{name.size(), const_cast<char*>(name.data())}, value;
+    expect(mdb_get(reading.transaction, reading.table, &key, &value));
+    return {static_cast<const char*>(value.mv_data), value.mv_size};
+  }
+
+ private:
+  struct Reading {
+    explicit Reading(const Database& base) {
+      base.expect(mdb_txn_begin(base.environment_, nullptr, MDB_RDONLY, &transaction));
+      base.expect(mdb_dbi_open(transaction, nullptr, 0, &table));
+    }
+    ~Reading() { mdb_txn_abort(transaction); }
+    MDB_txn* transaction = nullptr;
+    MDB_dbi table = 0;
+  };
+  void expect(int code) const {
+    if (code != 0) damaged(folder_, std::string("cannot be read as an LMDB database: ") + mdb_strerror(code));
+  }
+
+  fs::path folder_;
+  MDB_env* environment_ = nullptr;
+  std::vector<std::string> keys_;
+};
+
+class Lsun final : public Unlabelled {
+ public:
+  struct Options : Unlabelled::Options {
+    std::string category = "church_outdoor";
+    Options() { size = 256; }
+  };
+  static auto options() {
+    return std::tuple_cat(unlabelled_options<Options>("folder of CATEGORY_train_lmdb and CATEGORY_val_lmdb"),
+                          std::tuple{zstar::opt("category", &Options::category, "bedroom, church_outdoor, …")});
+  }
+
+  Lsun(const Options& o, zstar::Host&) : Unlabelled(o) {
+    for (const auto& [split, ending] : {std::pair(0, "_train_lmdb"), std::pair(1, "_val_lmdb")})
+      if (const fs::path folder = fs::path(o.path) / (o.category + ending); fs::is_directory(folder)) splits_[split] = std::make_unique<Database>(folder);
+    if (!splits_[0] && !splits_[1]) throw OptionError("path", o.path + " holds neither " + o.category + "_train_lmdb nor " + o.category + "_val_lmdb");
+  }
+
+  std::int64_t size(Split split) const override {
+    const auto k = static_cast<std::size_t>(split);
+    return k < 2 && splits_[k] ? splits_[k]->size() : 0;
+  }
+
+ protected:
+  Tensor square(Split split, std::int64_t index) const override {
+    const Database& base = *splits_[static_cast<std::size_t>(split)];
+    try {
+      const Tensor pixels = zstar::formats::decode_picture(base.at(index));
+      return middle(zstar::formats::with_channels(pixels, channels()), chosen().size, chosen().size);
+    } catch (const zstar::formats::FormatError& error) {
+      damaged(base.folder() / ("picture " + std::to_string(index)), error.what());
+    }
+  }
+
+ private:
+  std::unique_ptr<Database> splits_[2];
+};
+
+}  // namespace
+
+ZSTAR_PLUGIN("zstar.lsun", "0.1.0", "LSUN in its LMDB databases")
+ZSTAR_DATASET(Lsun, "lsun", "pictures of one category of LSUN, to be generated")

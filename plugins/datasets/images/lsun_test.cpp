@@ -1,0 +1,70 @@
+#include <lmdb.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tests/support/parts.hpp"
+#include "zstar/abi/dataset.hpp"
+#include "zstar/formats/png.hpp"
+
+namespace {
+
+using namespace zstar;
+namespace fs = std::filesystem;
+
+std::string png_of(const fs::path& folder, double level, std::int64_t height, std::int64_t width) {
+  const fs::path file = folder / "one.png";
+  formats::write_png(file.string(), torch::full({height, width, 3}, level));
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write_database(const fs::path& folder, const std::vector<std::string>& values) {
+  fs::create_directories(folder);
+  MDB_env* environment = nullptr;
+  MDB_txn* transaction = nullptr;
+  MDB_dbi table = 0;
+  mdb_env_create(&environment);
+  mdb_env_set_mapsize(environment, 1 << 20);
+  ASSERT_EQ(mdb_env_open(environment, folder.c_str(), 0, 0644), 0);
+  ASSERT_EQ(mdb_txn_begin(environment, nullptr, 0, &transaction), 0);
+  ASSERT_EQ(mdb_dbi_open(transaction, nullptr, 0, &table), 0);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::string name = "key" + std::to_string(i), text = values[i];
+    MDB_val key{name.size(), name.data()}, value{text.size(), text.data()};
+    ASSERT_EQ(mdb_put(transaction, table, &key, &value, 0), 0);
+  }
+  ASSERT_EQ(mdb_txn_commit(transaction), 0);
+  mdb_env_close(environment);
+}
+
+TEST(Lsun, PicturesOfADatabaseComeInTheOrderOfTheirKeys) {
+  const fs::path folder = fs::temp_directory_path() / ("zstar-lsun-" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  write_database(folder / "church_outdoor_val_lmdb", {png_of(folder, -1, 20, 32), png_of(folder, 1, 33, 16), "no picture"});
+  const Settings s{{"path", folder.string()}, {"size", std::int64_t{8}}};
+  const auto data = test::make<Dataset>(Kind::dataset, "lsun", s);
+  EXPECT_EQ(data->size(Split::train), 0);
+  EXPECT_EQ(data->size(Split::validation), 3);
+  const Tensor images = data->load(Split::validation, {0, 1}, 1).at("images");
+  EXPECT_EQ(images.sizes(), (std::vector<std::int64_t>{2, 3, 8, 8}));
+  EXPECT_TRUE(images[0].allclose(-torch::ones_like(images[0]), 0, 1e-5));
+  EXPECT_TRUE(images[1].allclose(torch::ones_like(images[1]), 0, 1e-5)) << "weights of the mean sum to one up to rounding";
+  try {
+    data->load(Split::validation, {2}, 1);
+    ADD_FAILURE() << "what is no picture was read";
+  } catch (const std::exception& error) {
+    EXPECT_THAT(error.what(), ::testing::AllOf(::testing::HasSubstr("church_outdoor_val_lmdb"), ::testing::HasSubstr("neither PNG nor JPEG")));
+  }
+  std::ofstream(folder / "church_outdoor_val_lmdb/data.mdb", std::ios::trunc) << "damaged";
+  EXPECT_THROW(test::make<Dataset>(Kind::dataset, "lsun", s), std::runtime_error);
+  fs::remove_all(folder);
+  EXPECT_THROW(test::make<Dataset>(Kind::dataset, "lsun", s), std::invalid_argument);
+}
+
+}  // namespace

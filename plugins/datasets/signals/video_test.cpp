@@ -1,0 +1,49 @@
+#include <filesystem>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tests/support/parts.hpp"
+#include "zstar/abi/dataset.hpp"
+#include "zstar/render.hpp"
+
+namespace {
+
+using namespace zstar;
+namespace fs = std::filesystem;
+
+/// Grey frames of 16 × 8 pixels as YUV4MPEG2, luma at full size, chroma neutral; frame k has luma 16 + 40 k.
+std::string y4m(int frames) {
+  std::string text = "YUV4MPEG2 W16 H8 F25:1 Ip A1:1 C444\n";
+  for (int k = 0; k < frames; ++k) text += "FRAME\n" + std::string(16 * 8, static_cast<char>(16 + 40 * k)) + std::string(2 * 16 * 8, static_cast<char>(128));
+  return text;
+}
+
+TEST(Video, FramesOfAFileAreASignal) {
+  const fs::path file = fs::temp_directory_path() / ("zstar-video-" + std::to_string(::getpid()) + ".y4m");
+  std::ofstream(file, std::ios::binary) << y4m(4);
+  const Settings path{{"path", file.string()}};
+  const auto data = test::make<Dataset>(Kind::dataset, "video", {{"path", file.string()}, {"first", std::int64_t{1}}, {"frames", std::int64_t{2}}});
+  EXPECT_EQ(data->describe().at("coordinates"), 3);
+  EXPECT_EQ(data->size(Split::train), 2 * 8 * 16);
+  const Batch all = data->load(Split::train, data->batches(Split::train, 256, 1)[0], 1);
+  const Tensor values = all.at("values").reshape({2, 8 * 16 * 3});
+  for (int k = 0; k < 2; ++k)  // luma 16 … 235 is 0 … 255
+    EXPECT_NEAR(values[k].mean().item<double>(), 2 * (40.0 * (k + 1) * 255 / 219) / 255 - 1, 0.02) << "two of 255 levels for the rounding of the conversion";
+  const auto files = query<Renders>(*data)->render(Split::train, all.at("values"), file.parent_path().string());
+  EXPECT_EQ(files.size(), 2u);
+  for (const std::string& written : files) fs::remove(written);
+  EXPECT_THROW(test::make<Dataset>(Kind::dataset, "video", {{"path", file.string()}, {"first", std::int64_t{9}}}), std::invalid_argument);
+  std::ofstream(file, std::ios::binary) << "no video";
+  try {
+    test::make<Dataset>(Kind::dataset, "video", path);
+    ADD_FAILURE() << "what is no video was read";
+  } catch (const std::exception& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr(file.string() + " cannot be read as a video"));
+  }
+  fs::remove(file);
+}
+
+}  // namespace
