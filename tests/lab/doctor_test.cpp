@@ -79,6 +79,11 @@ TEST(Doctor, LeavesTheBoundedLayerInPeace) { expect_healthy(lab_experiment("tanh
 TEST(Doctor, LeavesAStiffMapWithItsAcceleratorInPeace) { expect_healthy(lab_experiment("stiff")); }
 TEST(Doctor, LeavesAnExpansiveMapThatBroydenSolvesInPeace) { expect_healthy(lab_experiment("expansive", {"solver.name=\"broyden\""})); }
 
+TEST(Doctor, LeavesAFixedNumberOfEvaluationsInPeaceIfTheySuffice) {
+  expect_healthy(lab_experiment("tanh", {"solver.tolerance=0", "solver.max_evaluations=12"}));
+  EXPECT_THAT(diseases(diagnosed(lab_experiment("stiff", {"solver.tolerance=0", "solver.max_evaluations=3"}))), ::testing::ElementsAre("budget"));
+}
+
 TEST(Doctor, LeavesTheQuickstartInPeace) {
   expect_healthy(experiment::Experiment::read(ZSTAR_SOURCE_DIR "/experiments/quickstart.toml", {"experiment.threads=1"}, training::schema(), training::CatalogueTables(lab_plugins())));
 }
