@@ -72,15 +72,16 @@ std::optional<GradientReport> certify(const Watched& call, std::int64_t lanczos_
   report.products = 1;
   const auto batch = static_cast<std::size_t>(rows(v).size(0));
   double largest = 0;
+  InverseNorm inside;  // of an estimate
   if (const auto sigma = declared_sigma(call.map.declared())) {
     report.kind = CertificateKind::bound;
     report.sigma.assign(batch, *sigma);
     if (call.map.declared().lipschitz) largest = 1 + *call.map.declared().lipschitz;
   } else {
-    const SingularValues values = singular_values(linear, u, lanczos_steps, apart);
-    report.sigma = values.smallest;
-    report.products += values.products;
-    largest = *std::max_element(values.largest.begin(), values.largest.end());
+    inside = inverse_norm(linear, r, lanczos_steps, apart);
+    report.sigma = inside.values.smallest;
+    report.products += inside.values.products;
+    largest = *std::max_element(inside.values.largest.begin(), inside.values.largest.end());
   }
   const std::vector<double> lacking = lengths(rows(r)), sizes = lengths(rows(v));
   const Linearisation nearer(call.map, linear.packing().unpack(linear.packing().pack(linear.image()).detach()));
@@ -88,7 +89,8 @@ std::optional<GradientReport> certify(const Watched& call, std::int64_t lanczos_
   ++report.products;
   std::vector<double> forward;
   for (std::size_t b = 0; b < batch; ++b) {
-    report.error.push_back(lacking[b] == 0 ? 0 : lacking[b] / report.sigma[b]);
+    const bool bound = report.kind == CertificateKind::bound;
+    report.error.push_back(lacking[b] == 0 ? 0 : bound ? lacking[b] / report.sigma[b] : inside.found[b] + (inside.rest[b] == 0 ? 0 : 2 * inside.rest[b] / report.sigma[b]));
     report.residual.push_back(sizes[b] > 0 ? lacking[b] / sizes[b] : 0);
     forward.push_back(moved[b] == 0 ? 0 : moved[b] / (report.sigma[b] * report.sigma[b]));
   }

@@ -8,14 +8,15 @@
 
 namespace zstar::gradient {
 
-/// A bound holds for every J that the map's declaration allows; an estimate takes σ_min from a few Lanczos steps, which see it from above.
+/// A bound holds for every J that the map's declaration allows; an estimate takes most of the error, and σ_min for the rest, from a few
+/// Golub–Kahan steps, which see the one from below and the other from above.
 enum class CertificateKind : std::uint8_t { bound, estimate };
 inline const char* name_of(CertificateKind kind) { return kind == CertificateKind::bound ? "bound" : "estimate"; }
 
 /// What is known of the adjoint û that a backward pass used, against u = (I − Jᵀ)⁻¹ v at z⋆.
 struct GradientReport {
   CertificateKind kind = CertificateKind::estimate;
-  std::vector<double> error;       ///< [B] ‖û − u‖ ≤ ‖v + Jᵀû − û‖ / σ_min(I − J)
+  std::vector<double> error;       ///< [B] of ‖û − u‖
   std::vector<double> sigma;       ///< [B] lower bound or estimate of σ_min(I − J)
   std::vector<double> residual;    ///< [B] ‖v + Jᵀû − û‖ / ‖v‖
   double relative_error = 0;       ///< of all samples together: √Σ error² / least ‖u‖ that is possible
@@ -27,9 +28,11 @@ struct GradientReport {
 /// The certificate of a call whose backward pass is over; nothing if no cotangent reached it. Samples that are not independent are
 /// treated as one. The generators of the experiment are not touched.
 ///
-///   ‖û − u‖ ≤ ‖r‖ / σ,  r = v + Jᵀû − û;   forward: ‖r′ − r‖ / σ²,  r′ the same with J at f(z⋆), a step nearer to the fixed point
+///   bound     ‖û − u‖ ≤ ‖r‖ / σ,  r = v + Jᵀû − û,  σ = 1 − L or m where the map declares ‖J‖ ≤ L < 1 or monotonicity m
+///   estimate  ‖û − u‖ ≈ ‖e_k‖ + 2 ‖r − (I − Jᵀ) e_k‖ / σ_k,  e_k after `lanczos_steps` of Craig's method for (I − Jᵀ) e = r,
+///             σ_k the least singular value of I − J in its space, seen from above, hence the factor
+///   forward   ‖r′ − r‖ / σ²,  r′ the same as r with J at f(z⋆), a step nearer to the fixed point
 ///
-/// with σ = 1 − L or m where the map declares ‖J‖ ≤ L < 1 or monotonicity m, else from `lanczos_steps` of Golub–Kahan on I − Jᵀ.
 /// \par Cost  two evaluations of f, two products, and three for each Lanczos step
 /// \par Sources  Golub & Kahan, SIAM J. Numer. Anal. 2 (1965), doi:10.1137/0702016; Blondel et al., arXiv:2105.15183, theorem 1
 std::optional<GradientReport> certify(const Watched& call, std::int64_t lanczos_steps);

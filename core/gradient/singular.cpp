@@ -1,6 +1,7 @@
 /// \file Singular values of I − J and of J.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -23,59 +24,102 @@ Tensor orthogonal(Tensor t, const std::vector<Tensor>& basis) {
   return t;
 }
 
-/// Singular values of the leading block of an upper bidiagonal matrix up to its first zero on the diagonal.
-std::pair<double, double> extremes(const std::vector<Tensor>& diagonal, const std::vector<Tensor>& above, std::int64_t sample) {
-  std::int64_t k = 0;
-  bool singular = false;
-  for (; k < static_cast<std::int64_t>(diagonal.size()); ++k) {
-    if (k > 0 && above[static_cast<std::size_t>(k - 1)][sample].item<double>() == 0) break;  // the space is exhausted
-    singular = diagonal[static_cast<std::size_t>(k)][sample].item<double>() == 0;
-    if (singular) break;
+using Product = std::function<Tensor(const Tensor&)>;
+
+/// M V = U B, B upper bidiagonal: its diagonal, and what stands above it, [B] each.
+struct Bidiagonal {
+  std::vector<Tensor> diagonal, above;
+
+  /// \param v  first right vector, [B, D], not zero \param closed  whether the entry beside the last of the diagonal is wanted
+  Bidiagonal(const Product& times, const Product& transposed, Tensor v, std::int64_t steps, bool closed) {
+    std::vector<Tensor> right, left;
+    Tensor norm;
+    v = normalised(v, torch::zeros({v.size(0), 1}, v.options()), norm);
+    for (std::int64_t k = 0; k < std::min(steps, v.size(1)); ++k) {
+      const Tensor w = times(v);
+      left.push_back(normalised(orthogonal(w, left), v.norm(2, {1}, true), norm));
+      diagonal.push_back(norm);
+      right.push_back(v);
+      if (!closed && k + 1 == std::min(steps, v.size(1))) break;
+      const Tensor back = transposed(left.back());
+      v = normalised(orthogonal(back, right), back.norm(2, {1}, true), norm);
+      above.push_back(norm);
+      if (!(norm > 0).any().item<bool>()) break;
+    }
   }
-  const std::int64_t size = std::max<std::int64_t>(k, 1);
-  const Tensor b = torch::zeros({size, size}, torch::kFloat64);
-  for (std::int64_t i = 0; i < k; ++i) {
-    b[i][i] = diagonal[static_cast<std::size_t>(i)][sample];
-    if (i + 1 < k) b[i][i + 1] = above[static_cast<std::size_t>(i)][sample];
+
+  double d(std::size_t k, std::int64_t sample) const { return diagonal[k][sample].item<double>(); }
+  double a(std::size_t k, std::int64_t sample) const { return k < above.size() ? above[k][sample].item<double>() : 0.0; }
+
+  /// Steps until the space of a sample is exhausted, or its matrix is singular; whether it is the latter.
+  std::pair<std::size_t, bool> size(std::int64_t sample) const {
+    for (std::size_t k = 0; k < diagonal.size(); ++k) {
+      if (k > 0 && a(k - 1, sample) == 0) return {k, false};
+      if (d(k, sample) == 0) return {k, true};
+    }
+    return {diagonal.size(), false};
   }
-  const Tensor values = torch::linalg_svdvals(b);
-  return {singular ? 0.0 : values[size - 1].item<double>(), values[0].item<double>()};
+
+  void add_extremes(std::int64_t sample, SingularValues& values) const {
+    const auto [k, singular] = size(sample);
+    const auto rows = static_cast<std::int64_t>(std::max<std::size_t>(k, 1));
+    const Tensor b = torch::zeros({rows, rows}, torch::kFloat64);
+    for (std::size_t i = 0; i < k; ++i) {
+      const auto at = static_cast<std::int64_t>(i);
+      b[at][at] = d(i, sample);
+      if (i + 1 < k) b[at][at + 1] = a(i, sample);
+    }
+    const Tensor found = torch::linalg_svdvals(b);
+    values.smallest.push_back(singular ? 0.0 : found[rows - 1].item<double>());
+    values.largest.push_back(found[0].item<double>());
+  }
+};
+
+Tensor noise(const Tensor& like) {
+  return torch::randn(like.sizes(), at::detail::createCPUGenerator(1), torch::TensorOptions(like.scalar_type())).to(like.device()) / std::sqrt(static_cast<double>(like.size(1)));
+}
+
+/// v ↦ (I − Jᵀ) v and w ↦ (I − J) w on rows, or on the batch as one; products are counted.
+struct BothProducts {
+  Product transposed, plain;
+};
+BothProducts products_with(const Linearisation& linear, const Tensor& like, bool apart, std::int64_t& count) {
+  const auto shape = like.sizes().vec();
+  const auto rows = [apart](const Tensor& t) { return apart ? t : t.reshape({1, -1}); };
+  return {[&linear, &count, shape, rows](const Tensor& v) { return ++count, v - rows(linear.vjp(v.reshape(shape))); },
+          [&linear, &count, shape, rows](const Tensor& w) { return count += 2, w - rows(linear.jvp(w.reshape(shape))); }};
 }
 
 }  // namespace
 
 SingularValues singular_values(const Linearisation& linear, const Tensor& start, std::int64_t steps, bool apart) {
   const torch::NoGradGuard no_grad;
-  const auto shape = start.sizes().vec();
-  const auto rows = [&](const Tensor& t) { return apart ? t : t.reshape({1, -1}); };
-  const auto times = [&](const Tensor& v) { return v - rows(linear.vjp(v.reshape(shape))); };       // (I − Jᵀ) v
-  const auto transposed = [&](const Tensor& w) { return w - rows(linear.jvp(w.reshape(shape))); };  // (I − J) w
-  const Tensor noise = torch::randn(shape, at::detail::createCPUGenerator(1), torch::TensorOptions(start.scalar_type())).to(start.device());
-  const Tensor size = start.norm(2, {1}, true).clamp_min(1e-30);
-  Tensor v = rows(torch::where(start.isfinite(), start / size, torch::zeros_like(start)) + noise / std::sqrt(static_cast<double>(shape[1])));
-  const Tensor one = torch::ones({v.size(0), 1}, v.options());
-  std::vector<Tensor> right, left, diagonal, above;
-  Tensor norm;
-  v = normalised(v, 0 * one, norm);
   SingularValues result;
-  for (std::int64_t k = 0; k < std::min(steps, v.size(1)); ++k) {
-    if (k > 0) {
-      const Tensor w = transposed(left.back());
-      result.products += 2;
-      right.push_back(v);
-      v = normalised(orthogonal(w, right), w.norm(2, {1}, true), norm);
-      above.push_back(norm);
-      if (!(norm > 0).any().item<bool>()) break;
+  const auto [transposed, plain] = products_with(linear, start, apart, result.products);
+  const Tensor size = start.norm(2, {1}, true).clamp_min(1e-30);
+  const Tensor v = torch::where(start.isfinite(), start / size, torch::zeros_like(start)) + noise(start);
+  const Bidiagonal b(transposed, plain, apart ? v : v.reshape({1, -1}), steps, /*closed=*/false);
+  for (std::int64_t sample = 0; sample < (apart ? v.size(0) : 1); ++sample) b.add_extremes(sample, result);
+  return result;
+}
+
+InverseNorm inverse_norm(const Linearisation& linear, const Tensor& r, std::int64_t steps, bool apart) {
+  const torch::NoGradGuard no_grad;
+  InverseNorm result;
+  const auto [transposed, plain] = products_with(linear, r, apart, result.values.products);
+  const Tensor rows = apart ? r : r.reshape({1, -1});
+  const Tensor length = rows.norm(2, {1}, /*keepdim=*/true), known = length.isfinite() & (length > 0);
+  const Bidiagonal b(plain, transposed, torch::where(known, rows, noise(rows)), steps, /*closed=*/true);
+  for (std::int64_t sample = 0; sample < rows.size(0); ++sample) {
+    b.add_extremes(sample, result.values);
+    const auto [k, singular] = b.size(sample);
+    double y = length[sample][0].item<double>(), squares = 0;
+    for (std::size_t i = 0; i < k; ++i) {  // Bᵀ y = ‖r‖ e₁
+      y = (i == 0 ? y : -b.a(i - 1, sample) * y) / b.d(i, sample);
+      squares += y * y;
     }
-    const Tensor w = times(v);
-    ++result.products;
-    left.push_back(normalised(orthogonal(w, left), v.norm(2, {1}, true), norm));
-    diagonal.push_back(norm);
-  }
-  for (std::int64_t b = 0; b < v.size(0); ++b) {
-    const auto [smallest, largest] = extremes(diagonal, above, b);
-    result.smallest.push_back(smallest);
-    result.largest.push_back(largest);
+    result.found.push_back(std::sqrt(squares));
+    result.rest.push_back(singular ? INFINITY : k == 0 ? 0.0 : std::abs(y) * b.a(k - 1, sample));
   }
   return result;
 }

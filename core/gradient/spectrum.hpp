@@ -34,6 +34,18 @@ struct SingularValues {
 /// \par Sources  Golub & Kahan, SIAM J. Numer. Anal. 2 (1965), doi:10.1137/0702016
 SingularValues singular_values(const Linearisation& linear, const Tensor& start, std::int64_t steps, bool apart);
 
+/// ‖(I − Jᵀ)⁻¹ r‖, seen from inside.
+struct InverseNorm {
+  std::vector<double> found;  ///< [B] ‖e_k‖, which rises to it with every step
+  std::vector<double> rest;   ///< [B] ‖r − (I − Jᵀ) e_k‖: what is missing is (I − Jᵀ)⁻¹ of that, orthogonal to e_k
+  SingularValues values;      ///< of I − J in the space of these steps, the only one that (I − Jᵀ)⁻¹ r can lie in
+};
+
+/// Craig's method for (I − Jᵀ) e = r, `steps` of Golub–Kahan on I − J from r: exact once the space of r is exhausted.
+/// \param r  [B, D] \param apart  a space for each sample; else one for the whole batch
+/// \par Sources  Craig, J. Math. Phys. 34 (1955); Paige & Saunders, ACM TOMS 8 (1982), doi:10.1145/355984.355989, section 7.2
+InverseNorm inverse_norm(const Linearisation& linear, const Tensor& r, std::int64_t steps, bool apart);
+
 /// ‖J‖₂ of every sample of a map whose samples are independent, from below: power iteration on JJᵀ until two values agree to
 /// `tolerance`, at most `steps` times. \param start  [B, D], not zero
 std::vector<double> largest_singular_value(const FixedPointMap& f, const State& z, const Tensor& start, std::int64_t steps = 30, double tolerance = 1e-4);
