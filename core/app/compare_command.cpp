@@ -76,7 +76,7 @@ void print(const char* title, const std::vector<Row>& rows, std::size_t columns)
 
 int compare(const Arguments& arguments) {
   const auto words = arguments.list("run");
-  if (words.size() < 2) throw po::error("compare takes two run folders or more");
+  if (words.size() < (arguments.has("svg") ? 1 : 2)) throw po::error("compare takes two run folders or more; with --svg also one");
   const auto folders = folders_of(words);
   std::vector<runs::Outcome> outcomes;
   for (const auto& folder : folders) outcomes.push_back(runs::outcome(folder));
@@ -97,7 +97,7 @@ int compare(const Arguments& arguments) {
     print("result", numbers, folders.size());
   }
   if (!arguments.has("svg")) return done;
-  const std::string sentence = runs::draw_comparison(folders, arguments.text("svg"));
+  const std::string sentence = runs::draw_comparison(folders, arguments.text("svg"), arguments.list("only"));
   if (!sentence.empty()) std::cerr << "zstar: warning: " << sentence << '\n';
   return sentence.empty() ? done : failed;
 }
@@ -137,12 +137,14 @@ int list(const Arguments& arguments) {
 
 Command compare_command() {
   po::options_description options("options");
-  options.add_options()("run", values_of("RUN"), "run folders")("svg", value_of("FILE"), "draw the learning curves of all runs over one another; gnuplot's\nscript and data are kept beside it");
+  options.add_options()("run", values_of("RUN"), "run folders")("svg", value_of("FILE"), "draw the learning curves of all runs over one another; gnuplot's\nscript and data are kept beside it")(
+      "only", values_of("QUANTITY"), "draw this quantity (loss, accuracy, …) and no others; may be repeated");
   add_json_option(options);
   return {"compare", "compare RUN RUN … [--svg FILE]", "runs side by side: settings that differ, final metrics, learning curves",
           "A column for each run: first the settings that are not the same in all, then the numbers that came out.", {"run"}, std::move(options),
           compare,
-          {{"compare runs/quickstart/*-*", "all runs of an experiment"}, {"compare runs/a/latest runs/b/latest --svg both.svg", "two, with a picture"}}};
+          {{"compare runs/quickstart/*-*", "all runs of an experiment"}, {"compare runs/a/latest runs/b/latest --svg both.svg", "two, with a picture"},
+           {"compare runs/a/latest --svg loss.svg --only loss", "the loss of one run, drawn"}}};
 }
 
 Command runs_command() {

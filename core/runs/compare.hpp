@@ -20,7 +20,8 @@ struct Outcome {
 /// Reads summary.json and metrics.jsonl of a run folder; what is missing or damaged is left out.
 Outcome outcome(const std::filesystem::path& run);
 
-/// Draws the curves of all runs, one panel a quantity. \return a sentence if there is no picture
-std::string draw_comparison(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& svg);
+/// Draws the curves of all runs, one panel a quantity. \param only  quantities that are drawn (loss, accuracy, …); empty: all
+/// \return a sentence if there is no picture
+std::string draw_comparison(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& svg, const std::vector<std::string>& only = {});
 
 }  // namespace zstar::runs

@@ -120,6 +120,18 @@ TEST(Training, LeavesAnOutcomeThatRunsAndCompareRead) {
   EXPECT_THAT(names, ::testing::IsSupersetOf({"validation accuracy", "test accuracy", "steps", "seconds"}));
 }
 
+TEST(Training, DrawsTheQuantitiesThatAreAskedForAlone) {
+  const Trained run({"train.epochs=1", "train.batch_size=10"});
+  const auto data = [&](const std::vector<std::string>& only) {
+    runs::draw_comparison({run.run}, run.folder / "c.svg", only);
+    std::ifstream in(run.folder / "c.dat");
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  EXPECT_THAT(data({"loss"}), ::testing::AllOf(HasSubstr("# train loss"), Not(HasSubstr("accuracy"))));
+  EXPECT_THAT(data({}), ::testing::AllOf(HasSubstr("# train loss"), HasSubstr("# test accuracy")));
+  EXPECT_THAT(runs::draw_comparison({run.run}, run.folder / "d.svg", {"los"}), HasSubstr("no run has records of 'los'"));
+}
+
 TEST(Training, ShowsABarOnATerminalAndPlainLinesElsewhere) {
   const std::vector<std::string> settings{"train.epochs=2", "train.batch_size=10"};
 

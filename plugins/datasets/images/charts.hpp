@@ -73,7 +73,7 @@ inline std::string confusion_svg(const Answers& answers, std::int64_t classes) {
   for (std::int64_t r = 0; r < classes; ++r) {
     const double y = static_cast<double>(top + r * cell), total = std::max(1.0, counts[r].sum().item<double>());
     inside += svg_text(left - 6, y + cell / 2 + 4, answers.name(r), "text-anchor=\"end\"");
-    inside += svg_text(static_cast<double>(left + r * cell + cell / 2), static_cast<double>(top + classes * cell + 14), answers.name(r).substr(0, 6), "text-anchor=\"middle\"");
+    inside += svg_text(static_cast<double>(left + r * cell + cell / 2), static_cast<double>(top + classes * cell + 14), answers.name(r), "text-anchor=\"middle\" font-size=\"8\"");
     for (std::int64_t c = 0; c < classes; ++c) {
       const double share = static_cast<double>(count[r][c]) / total, x = static_cast<double>(left + c * cell);
       inside += "<rect x=\"" + std::to_string(left + c * cell) + "\" y=\"" + std::to_string(top + r * cell) + "\" width=\"" + std::to_string(cell) + "\" height=\"" + std::to_string(cell) +

@@ -35,6 +35,7 @@ struct ImageOptions {
   std::int64_t validation = 0, split_seed = 0, padding = 0;
   bool flip = false;
   std::vector<double> mean, std;
+  std::vector<std::string> names;
 };
 
 /// The options of every data set of images, to follow those of its own.
@@ -47,6 +48,7 @@ auto image_options(const char* path, const char* mean) {
       zstar::opt("split_seed", own(&ImageOptions::split_seed), "which images validate", zstar::at_least(0)),
       zstar::opt("padding", own(&ImageOptions::padding), "augmentation: black pixels added on every side, of which a window of the old size is cut at random", zstar::at_least(0), "pixels"),
       zstar::opt("flip", own(&ImageOptions::flip), "augmentation: every second image is mirrored, left to right"),
+      zstar::opt("names", own(&ImageOptions::names), "of the classes, in their order, for predictions and pictures; empty: those beside the data, or numbers"),
       zstar::opt("mean", own(&ImageOptions::mean), mean),
       zstar::opt("std", own(&ImageOptions::std), "divisors of the channels, on the scale 0 … 1; empty: as for mean", zstar::above(0.0))};
 }
@@ -156,7 +158,9 @@ class Images : public zstar::Dataset, public zstar::ReadsInputs, public zstar::R
       throw std::runtime_error(o_.path + ": images for training and for testing have different sizes");
     if (o_.validation > 0 && o_.validation >= train.size())
       throw OptionError("validation", "validation is " + std::to_string(o_.validation) + ", there are " + std::to_string(train.size()) + " training images");
-    names_ = std::move(names);
+    names_ = o_.names.empty() ? std::move(names) : o_.names;
+    if (!o_.names.empty() && static_cast<std::int64_t>(names_.size()) != classes)
+      throw OptionError("names", "names has " + std::to_string(names_.size()) + " entries, there are " + std::to_string(classes) + " classes");
     splits_[2] = std::move(test);
     if (o_.validation == 0) splits_[0] = std::move(train);
     else split(train);

@@ -252,6 +252,7 @@ TEST_F(ImageFiles, PredictionsAreDrawnAsAGridAndAConfusionMatrix) {
   EXPECT_THAT(grid, AllOf(HasSubstr(">plane<"), HasSubstr(">car (bird)<"), HasSubstr(">car (&lt;cat>)<")));
   EXPECT_EQ(count(matrix, "fill-opacity=\"1.000\""), 4);  // every class that was tested was taken for one class alone
   EXPECT_EQ(count(matrix, "fill-opacity=\"0.000\""), 96);
+  EXPECT_THAT(refusal("cifar10", {{"names", std::vector<std::string>{"one"}}}), HasSubstr("names has 1 entries, there are 10 classes"));
 }
 
 /// Two classes of colour pictures, one of one colour each, of different sizes.
