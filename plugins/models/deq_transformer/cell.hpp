@@ -227,9 +227,9 @@ class FeedForward final : public Module {
     const Tensor a = in.next_if(o_.published_lm), b = in.next_if(o_.published_lm);
     const Tensor mask1 = in.next_if(has.dropout), mask2 = in.next_if(has.dropout);
     const bool before = o_.published_lm || o_.pre_norm;
-    Tensor y = torch::linear(before ? layer_norm(z, a, b) : z, w1, b1).relu_();
-    if (mask1.defined()) y = y * mask1;
-    y = torch::linear(y, w2, b2);
+    Tensor y = torch::linear(before ? layer_norm(z, a, b) : z, w1, b1);
+    if (mask1.defined()) y = y.mul_(mask1);  // masks are not negative, so before relu is as good as behind it, and one tensor less is kept for the gradient
+    y = torch::linear(y.relu_(), w2, b2);
     y = mask2.defined() ? torch::addcmul(z, y, mask2) : z + y;
     return before ? y : layer_norm(y);
   }
