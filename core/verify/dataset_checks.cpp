@@ -74,11 +74,11 @@ void loads(DatasetSubject& s, Scope& scope) {
 
 void own_copies(DatasetSubject& s, Scope& scope) {
   const auto data = s.make<Dataset>();
-  const auto batch = data->batches(Split::train, 2, 7).front();
-  const Batch first = data->load(Split::train, batch, 3);
+  const auto batches = data->batches(Split::train, 2, 7);
+  const Batch first = data->load(Split::train, batches.front(), 3);
   std::vector<Tensor> values;
   for (const auto& [name, tensor] : first.tensors) values.push_back(tensor.clone());
-  const Batch second = data->load(Split::train, batch, 3);
+  const Batch second = data->load(Split::train, batches.back(), 4);
   for (std::size_t i = 0; i < values.size(); ++i) scope.expect(first.tensors[i].second.equal(values[i]), "loading a second batch changed the first");
   for (const auto& [name, tensor] : second.tensors) scope.expect(!tensor.requires_grad(), "tensor '" + name + "' requires gradients");
 }
