@@ -155,9 +155,10 @@ class Attention final : public Module {
     const Tensor k = has.memory ? torch::cat({k_history, qkv[1]}, 2) : qkv[1].contiguous();
     const Tensor v = has.memory ? torch::cat({v_history, qkv[2]}, 2) : qkv[2].contiguous();
 
-    const Tensor by_distance = torch::bmm((qkv[0] + r_bias).reshape({heads, batch * length, d}), r);  // [H, B L, 1 + K]
-    Tensor score = shifted(by_distance, batch, length, keys) + blocked;
-    score.baddbmm_((qkv[0] + w_bias).reshape({heads * batch, length, d}), k.reshape({heads * batch, keys, d}).transpose(1, 2));
+    const Tensor q = qkv[0].contiguous(), by_distance = torch::bmm((q + r_bias).reshape({heads, batch * length, d}), r);  // [H, B L, 1 + K]
+    Tensor score = shifted(by_distance, batch, length, keys);
+    score = torch::GradMode::is_enabled() ? score + blocked : score.add_(blocked);  // on the graph an addition to a view would copy the whole gradient
+    score.baddbmm_((q + w_bias).reshape({heads * batch, length, d}), k.reshape({heads * batch, keys, d}).transpose(1, 2));
     Tensor p = softmax(score);
     if (attention_mask.defined()) p = p * attention_mask.reshape({heads * batch, length, keys});
 
