@@ -8,17 +8,17 @@ using namespace zstar_graphs;
 class Tu final : public GraphSet {
  public:
   struct Options : GraphSetOptions {
-    std::string name = "MUTAG", features = "labels";
+    std::string name, features = "labels";
   };
   static auto options() {
-    return std::tuple_cat(std::tuple{zstar::opt("graphs", &Options::name, "name of the set: MUTAG, PTC_MR, COX2, PROTEINS, NCI1, …"),
+    return std::tuple_cat(std::tuple{zstar::opt("graphs", &Options::name, "name of the set: MUTAG, PTC_MR, COX2, PROTEINS, NCI1, …; empty: the one whose files are in the folder"),
                                      zstar::choice("features", &Options::features, "labels: one-hot labels of the nodes (their in-degree where there are none); attributes; both", {"labels", "attributes", "both"})},
                           graph_set_options<Options>("folder of the sets' folders, or that of the set: NAME_A.txt, NAME_graph_indicator.txt, …"));
   }
 
-  Tu(const Options& o, zstar::Host&) : GraphSet(o), o_(o), folder_(fs::is_directory(fs::path(o.path) / o.name) ? fs::path(o.path) / o.name : fs::path(o.path)) {
-    const fs::path indicator = needed(folder_, o.name + "_graph_indicator.txt");
-    const auto of_node = column(indicator), labels = column(needed(folder_, o.name + "_graph_labels.txt"));
+  Tu(const Options& o, zstar::Host&) : GraphSet(o), o_(named(o)), folder_(fs::is_directory(fs::path(o.path) / o_.name) ? fs::path(o.path) / o_.name : fs::path(o.path)) {
+    const fs::path indicator = needed(folder_, o_.name + "_graph_indicator.txt");
+    const auto of_node = column(indicator), labels = column(needed(folder_, o_.name + "_graph_labels.txt"));
     const auto n = static_cast<std::int64_t>(of_node.size()), count = static_cast<std::int64_t>(labels.size());
     std::vector<std::int64_t> first{0};
     for (std::int64_t i = 0; i < n; ++i) {
@@ -41,6 +41,20 @@ class Tu final : public GraphSet {
   }
 
  private:
+  /// The name from the one NAME_graph_indicator.txt of the folder, where the options do not say it.
+  static Options named(Options o) {
+    if (!o.name.empty()) return o;
+    const std::string tail = "_graph_indicator.txt";
+    std::vector<std::string> names;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(o.path, error))
+      if (const std::string file = entry.path().filename().string(); file.find(tail) != std::string::npos && file.find(tail) > 0) names.push_back(file.substr(0, file.find(tail)));
+    if (names.size() != 1)
+      throw OptionError("graphs", o.path + " holds " + (names.empty() ? "no" : "more than one") + " NAME" + tail + "; name the set: --set dataset.graphs=MUTAG");
+    o.name = names.front();
+    return o;
+  }
+
   std::vector<std::int64_t> read_edges(const std::vector<std::int64_t>& of_node) const {
     const auto n = static_cast<std::int64_t>(of_node.size());
     Lines lines(needed(folder_, o_.name + "_A.txt"));
