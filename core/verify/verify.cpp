@@ -100,11 +100,13 @@ std::vector<Result> verify(plugins::Catalogue& catalogue, const std::vector<std:
                            const std::function<void(const Result&)>& seen) {
   Run run{request, seen, {}};
   TestHost host(catalogue);
-  host.set(plain_layer());
   for (const std::size_t file : files) {
     catalogue.load_file(file);
     for (std::size_t i = 0; i < catalogue.parts().size(); ++i)
-      if (catalogue.parts()[i].file == file) verify_part(catalogue, host, catalogue.parts()[i], run);
+      if (catalogue.parts()[i].file == file) {
+        host.set(plain_layer());  // the part before may have left one of its own
+        verify_part(catalogue, host, catalogue.parts()[i], run);
+      }
   }
   return std::move(run.results);
 }

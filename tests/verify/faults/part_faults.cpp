@@ -39,6 +39,22 @@ class SickPenalty final : public zstar::Regularizer {
   zstar::FixedPointMap last_;
 };
 
+/// The mean square of the equilibrium that the host's layer finds: right only with a layer that keeps nothing of the parts before.
+class LayerPenalty final : public zstar::Regularizer {
+ public:
+  explicit LayerPenalty(zstar::Host& host) : layer_(host.layer()) {}
+  Tensor penalty(const zstar::Solved& solved, const at::Generator&) override {
+    const torch::AutoGradMode grad(true);
+    const State z = layer_->solve(solved.map, solved.equilibrium.fixed_point, {.training = false, .gradient = true}).z();
+    Tensor sum = z[0].square().mean();
+    for (std::size_t i = 1; i < z.size(); ++i) sum = sum + z[i].square().mean();
+    return sum;
+  }
+
+ private:
+  std::shared_ptr<zstar::EquilibriumLayer> layer_;
+};
+
 enum class DataFault { none, twice, order, augments, buffer, not_finite };
 
 /// Twelve samples x [B, 4] of fixed numbers, y [B, 1]; shuffled by the seed.
@@ -122,6 +138,7 @@ class SickModel final : public zstar::Model {
 
 }  // namespace
 
+ZSTAR_REGULARIZER(LayerPenalty, "healthy_layer_penalty", "no fault")
 ZSTAR_REGULARIZER(SickPenalty<PenaltyFault::none>, "healthy_penalty", "no fault")
 ZSTAR_REGULARIZER(SickPenalty<PenaltyFault::global_generator>, "global_noise", "draws from the global generator")
 ZSTAR_REGULARIZER(SickPenalty<PenaltyFault::no_graph>, "no_graph_penalty", "a penalty without a graph")
