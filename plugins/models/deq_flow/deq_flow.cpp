@@ -110,7 +110,9 @@ class DeqFlow final : public zstar::Model, public zstar::Predicts, public zstar:
     const Tensor& image = batch.at("image1");
     const Padding padding(image.size(2), image.size(3), o_.padding == "bottom");
     const auto scaled = [&](const char* name) { return padding.pad(2 * batch.at(name) / 255 - 1); };
-    const Tensor first = scaled("image1"), features = fnet_->forward(torch::cat({first, scaled("image2")})), context = torch::relu(cnet_->forward(first));
+    const Tensor first = scaled("image1"), features = fnet_->forward(torch::cat({first, scaled("image2")}));
+    // Channels last: convolutions of few channels on many pixels, and batch norms, take a fifth less time so.
+    const Tensor context = torch::relu(cnet_->forward(first.contiguous(at::MemoryFormat::ChannelsLast))).contiguous();
     const Tensor origin = grid_of(image.size(0), features.size(2), features.size(3), context.options().requires_grad(false));
     std::vector<Tensor> flows;
     const auto solved = layer_->solve(map(features, context, origin), start(batch, context, origin), {.training = is_training(), .sample_ids = batch.ids});
