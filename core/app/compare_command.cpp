@@ -115,7 +115,7 @@ std::vector<fs::path> runs_below(const fs::path& root) {
   return found;
 }
 
-int list(const Arguments& arguments) {
+int list_runs(const Arguments& arguments) {
   const fs::path root = arguments.has("root") ? arguments.text("root") : "runs";
   ordered_json json = ordered_json::array();
   for (const fs::path& folder : runs_below(root)) {
@@ -152,7 +152,7 @@ Command runs_command() {
   options.add_options()("root", value_of("FOLDER"), "where to look; runs, if not said");
   add_json_option(options);
   return {"runs", "runs [FOLDER]", "the runs below a folder, how far each came and with what result",
-          "Lists run folders, the oldest first: finished or unfinished, last step, first metric of the last evaluation.", {"root"}, std::move(options), list,
+          "Lists run folders, the oldest first: finished or unfinished, last step, first metric of the last evaluation.", {"root"}, std::move(options), list_runs,
           {{"runs", "those in the folder runs"}}};
 }
 

@@ -16,10 +16,10 @@ using Words = std::vector<std::string>;
 bool begins(const std::string& text, const std::string& with) { return text.compare(0, with.size(), with) == 0; }
 
 /// Keys and values of `--set`: "solver." at first, then "solver.memory=", then "solver.name=anderson".
-class Settings {
+class SettingWords {
  public:
   /// \param values  what is set already: names of parts decide which options there are
-  Settings(plugins::Catalogue& catalogue, std::map<std::string, std::string> values) : tables_(catalogue), values_(std::move(values)) {}
+  SettingWords(plugins::Catalogue& catalogue, std::map<std::string, std::string> values) : tables_(catalogue), values_(std::move(values)) {}
 
   Words candidates(const std::string& typed) {
     for (const SectionSpec& spec : training::schema()) {
@@ -82,7 +82,7 @@ Words settings(const Arguments& arguments, const std::string& typed) {
   for (const std::string& s : arguments.list("set"))
     if (const auto equals = s.find('='); equals != std::string::npos) values[s.substr(0, equals)] = s.substr(equals + 1);
   plugins::Catalogue catalogue(discovery(arguments));
-  return Settings(catalogue, std::move(values)).candidates(typed);
+  return SettingWords(catalogue, std::move(values)).candidates(typed);
 }
 
 const po::option_description* option_of(const Command& command, const std::string& word) {

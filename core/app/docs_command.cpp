@@ -73,7 +73,7 @@ std::string reasons_page() {
   return text;
 }
 
-int run(const Arguments& arguments) {
+int write_pages(const Arguments& arguments) {
   if (arguments.has("man")) {
     std::cout << manual();
     return done;
@@ -99,7 +99,7 @@ Command docs_command() {
   return {"docs", "docs FOLDER | --man", "pages of every option of every part, and of this program",
           "Writes one page for each kind of part, one for the sections of an experiment file, one for the reasons for which solves\n"
           "end, one for the program, from the same tables that check experiments. Plugins that are not part of zstar are in them, too.",
-          {"folder"}, std::move(options), run,
+          {"folder"}, std::move(options), write_pages,
           {{"docs build/docs", "the pages of this installation"}, {"docs --man > zstar.1", "the man page"}}};
 }
 

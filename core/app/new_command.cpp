@@ -87,7 +87,7 @@ void lay_down(const fs::path& from, const fs::path& to, const std::string& stem,
             << "/build --output-on-failure\nrun its experiment:  zstar run " << (to / (name + ".toml")).string() << " --plugins " << folder << "/build\n";
 }
 
-int run(const Arguments& arguments) {
+int new_part(const Arguments& arguments) {
   const auto words = arguments.list("what");
   if (words.size() < 2 || words.size() > 3) throw po::error("new takes a kind, a name, and perhaps a folder");
   const std::string &kind = words[0], &name = words[1];
@@ -104,7 +104,7 @@ int run(const Arguments& arguments) {
   return done;
 }
 
-std::vector<std::string> next(const Arguments&, const std::vector<std::string>& given) {
+std::vector<std::string> next_kind(const Arguments&, const std::vector<std::string>& given) {
   return given.empty() ? kinds() : std::vector<std::string>();
 }
 
@@ -118,9 +118,9 @@ Command new_command() {
   return {"new", "new KIND NAME [FOLDER]", "lay down a plugin to start from: source, README, test, experiment",
           "Makes a folder with a small plugin that works: change the equation, the options and the words.\n"
           "Kinds: " + (names.empty() ? "none is installed" : names) + ". It is built outside of the tree of zstar, against this installation.",
-          {"what"}, std::move(options), run,
+          {"what"}, std::move(options), new_part,
           {{"new solver mine", "the folder mine/ with a solver called 'mine'"},
-           {"new model tiny_deq plugins/models/tiny_deq", "in the tree of zstar: found by the next build, nothing else is edited"}}, next};
+           {"new model tiny_deq plugins/models/tiny_deq", "in the tree of zstar: found by the next build, nothing else is edited"}}, next_kind};
 }
 
 }  // namespace zstar::app

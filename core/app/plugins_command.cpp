@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-int list(const Arguments& arguments) {
+int list_plugins(const Arguments& arguments) {
   plugins::Catalogue catalogue(discovery(arguments));
   ordered_json json = ordered_json::array();
   for (const auto& file : catalogue.files()) {
@@ -126,15 +126,15 @@ int check(const Arguments& arguments, const std::vector<std::string>& files) {
   return !all ? plugin_refused : deep ? done : failed;
 }
 
-int run(const Arguments& arguments) {
+int look_at_plugins(const Arguments& arguments) {
   const auto words = arguments.list("what");
-  if (words.size() == 1 && words[0] == "list") return list(arguments);
+  if (words.size() == 1 && words[0] == "list") return list_plugins(arguments);
   if (words.size() == 2 && words[0] == "show") return show(arguments, words[1]);
   if (words.size() >= 2 && words[0] == "check") return check(arguments, {words.begin() + 1, words.end()});
   throw po::error("plugins takes list, show NAME, or check FILE …");
 }
 
-std::vector<std::string> next(const Arguments& arguments, const std::vector<std::string>& given) {
+std::vector<std::string> next_word(const Arguments& arguments, const std::vector<std::string>& given) {
   if (given.empty()) return {"list", "show", "check"};
   std::vector<std::string> names;
   if (given.size() == 1 && given[0] == "show")
@@ -154,10 +154,10 @@ Command plugins_command() {
           "show: every option of a part with type, range, default and meaning.\n"
           "check: reads the tag of a file, loads it in a child process, checks its tables and creates its parts; exit status 3 if\n"
           "it is refused, 1 if a part fails a check of --deep.",
-          {"what"}, std::move(options), run,
+          {"what"}, std::move(options), look_at_plugins,
           {{"plugins list", "every part with a line about it"},
            {"plugins show anderson", "type, range, default and meaning of every option"},
-           {"plugins check build/zstar-mine.so", "whether a library is good, or why it is refused"}}, next};
+           {"plugins check build/zstar-mine.so", "whether a library is good, or why it is refused"}}, next_word};
 }
 
 Command probe_command() {

@@ -21,7 +21,7 @@ void load_cuda_unless_refused(const Arguments& arguments) {
   load_cuda();
 }
 
-int run(const Arguments& arguments) {
+int run_experiment(const Arguments& arguments) {
   load_cuda_unless_refused(arguments);
   training::RunRequest request;
   request.identity = arguments.line;
@@ -119,7 +119,7 @@ Command run_command() {
   return {"run", "run FILE [--set section.key=value …]", "train what an experiment file says",
           "Trains, and keeps everything in a new run folder: the resolved experiment, the record of plugins and versions,\n"
           "metrics, checkpoints, learning curves. A signal ends the run with a checkpoint; --resume goes on bit for bit.",
-          {"file"}, std::move(options), run,
+          {"file"}, std::move(options), run_experiment,
           {{"run experiments/quickstart.toml", "train; the run folder is runs/quickstart/TIME-HASH, and runs/quickstart/latest"},
            {"run experiments/quickstart.toml -s solver.name=broyden -s optimizer.lr=0.02", "with another solver and learning rate"},
            {"run --resume runs/quickstart/latest", "go on where a run was ended"},

@@ -70,7 +70,7 @@ std::vector<fs::path> files_of(const std::vector<std::string>& words) {
   return files;
 }
 
-int run(const Arguments& arguments) {
+int verify_named(const Arguments& arguments) {
   const auto words = arguments.list("file");
   if (arguments.has("list")) {
     for (const auto& check : verify::all_checks()) std::cout << plugins::to_string(check.kind) << '.' << check.name << ": " << check.doc << '\n';
@@ -124,7 +124,7 @@ Command verify_command() {
   return {"verify", "verify FILE…", "hold a plugin to everything that its kind must do",
           "Runs the conformance suite of every part in the file: what the contract asks of all parts of its kind, and what the part\n"
           "claims. What failed and what was skipped is printed with the reason. Exit status 1 if a check fails.",
-          {"file"}, std::move(options), run,
+          {"file"}, std::move(options), verify_named,
           {{"verify build/zstar-mine.so", "all checks of all parts in the library"},
            {"verify build/zstar-mine.so --only 'solver.*.keep' --seed 7", "one check, with other random problems"},
            {"verify build/zstar-mine.so --junit verify.xml", "for a build server"}}};
