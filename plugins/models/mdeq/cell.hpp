@@ -26,10 +26,8 @@ class Block final : public Module {
 
   /// \param u  injection, \param mask  dropout mask [B, C, 1, 1]; either may be undefined
   Tensor forward(const Tensor& z, const Tensor& u, const Tensor& mask) {
-    Tensor b = conv2_->forward(torch::relu(gn1_->forward(conv1_->forward(z))));
-    if (mask.defined()) b = b * mask;
-    if (u.defined()) b = b + u;
-    return gn3_->forward(torch::relu(gn2_->forward(b) + z));
+    const Tensor a = gn1_->forward(conv1_->forward(z), {.relu = true});
+    return gn3_->forward(gn2_->forward(conv2_->forward(a), {.mask = mask, .add = u, .skip = z, .relu = true}));
   }
 
  private:
@@ -54,7 +52,7 @@ class Path final {
 
   /// \param like  a tensor of the size wanted
   Tensor forward(Tensor y, const Tensor& like) const {
-    for (std::size_t k = 0; k < steps_.size(); ++k) y = steps_[k]->forward(k == 0 ? y : torch::relu(y));
+    for (std::size_t k = 0; k < steps_.size(); ++k) y = steps_[k]->forward(y, /*relu=*/k + 1 < steps_.size());
     return y.size(2) < like.size(2) || y.size(3) < like.size(3) ? torch::upsample_nearest2d(y, {like.size(2), like.size(3)}) : y;
   }
 

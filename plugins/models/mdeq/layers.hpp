@@ -4,6 +4,8 @@
 #include <zstar/nn/batch_norm.hpp>
 #include <zstar/sdk.hpp>
 
+#include "fused_norm.hpp"
+
 namespace zstar_mdeq {
 namespace {
 
@@ -38,10 +40,7 @@ class GroupNorm final : public Module, public zstar::nn::Freezable {
 
   Tensor prepare(bool /*training*/) override { return torch::stack({weight_, bias_}); }
 
-  Tensor forward(const Tensor& x) {
-    const auto affine = (slot() ? *slot() : prepare(false)).unbind(0);
-    return torch::group_norm(x, groups_, affine[0], affine[1], /*eps=*/1e-5);
-  }
+  Tensor forward(const Tensor& x, const Around& around = {}) { return group_norm(x, groups_, slot() ? *slot() : prepare(false), around); }
 
  private:
   std::int64_t groups_;
@@ -81,7 +80,7 @@ class ConvNorm final : public Module {
     conv_ = register_module("conv", std::make_shared<Conv2d>(o, norm));
     gnorm_ = register_module("gnorm", std::make_shared<GroupNorm>(groups, o.out));
   }
-  Tensor forward(const Tensor& x) { return gnorm_->forward(conv_->forward(x)); }
+  Tensor forward(const Tensor& x, bool relu = false) { return gnorm_->forward(conv_->forward(x), {.relu = relu}); }
 
  private:
   std::shared_ptr<Conv2d> conv_;

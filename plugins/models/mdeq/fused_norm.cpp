@@ -1,0 +1,155 @@
+#include "fused_norm.hpp"
+
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/torch.h>
+
+#include "norm_kernels.hpp"
+
+namespace zstar_mdeq {
+namespace {
+
+using torch::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr double epsilon = 1e-5;
+
+template <class T>
+const T* data(const Tensor& t) {
+  return t.defined() ? t.data_ptr<T>() : nullptr;
+}
+
+/// Calls body(group of one sample, number of its first entry, its first channel, its index) for every group, over the threads of ATen.
+template <class T, class F>
+void each_group(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around, const F& body) {
+  const std::int64_t channels = x.size(1) / groups, n = x.size(2) * x.size(3), count = x.size(0) * groups;
+  at::parallel_for(0, count, /*grain_size=*/1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t k = begin; k < end; ++k) {
+      const std::int64_t first = k % groups * channels, at = k * channels * n;
+      const auto from = [at](const T* p) { return p ? p + at : nullptr; };
+      const T *mask = data<T>(around.mask), *scale = data<T>(affine);
+      body(kernels::Group<T>{channels, n, from(data<T>(x)), from(data<T>(around.add)), from(data<T>(around.skip)), scale + first, scale + x.size(1) + first,
+                             mask ? mask + k / groups * x.size(1) + first : nullptr, around.relu},
+           at, first, k);
+    }
+  });
+}
+
+/// \param moments  [B · groups, 2], filled
+Tensor fused_forward(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around, Tensor& moments) {
+  Tensor y = torch::empty_like(x);
+  moments = torch::empty({x.size(0) * groups, 2}, x.options());
+  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "group_norm", [&] {
+    auto *out = y.data_ptr<scalar_t>(), *m = moments.data_ptr<scalar_t>();
+    each_group<scalar_t>(x, groups, affine, around, [=](const auto& g, std::int64_t at, std::int64_t, std::int64_t k) { kernels::forward(g, out + at, m + 2 * k); });
+  });
+  return y;
+}
+
+class Fused final : public torch::autograd::Function<Fused> {
+ public:
+  /// An input of an autograd function must be a tensor: an empty one stands for none.
+  static Tensor call(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around) {
+    const Tensor none = torch::empty({0}, x.options());
+    const auto given = [&none](const Tensor& t) { return t.defined() ? t : none; };
+    return apply(x, affine, given(around.mask), given(around.add), given(around.skip), groups, around.relu);
+  }
+
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& affine, const Tensor& mask, const Tensor& add, const Tensor& skip, std::int64_t groups,
+                        bool relu) {
+    const auto given = [](const Tensor& t) { return t.numel() > 0 ? t : Tensor(); };
+    const Around around{given(mask), given(add), given(skip), relu};
+    Tensor moments;
+    Tensor y = fused_forward(x, groups, affine, around, moments);
+    context->save_for_backward({x, affine, around.mask, around.add, relu ? y : Tensor(), moments});
+    context->saved_data["groups"] = groups;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const std::int64_t groups = context->saved_data["groups"].toInt();
+    const Wanted wanted{context->needs_input_grad(0), context->needs_input_grad(1), context->needs_input_grad(3), context->needs_input_grad(4)};
+    const Tensor& dy = gradients[0];
+    if (!dy.defined()) return variable_list(7);
+    if (torch::GradMode::is_enabled()) return differentiable(saved, groups, dy, wanted);
+    return fused_backward(saved, groups, dy.contiguous(), wanted);
+  }
+
+ private:
+  struct Wanted {
+    bool x, affine, add, skip;
+  };
+
+  /// With operations that have derivatives themselves.
+  static variable_list differentiable(const variable_list& saved, std::int64_t groups, const Tensor& dy, const Wanted& wanted) {
+    const Tensor &x = saved[0], &affine = saved[1], &mask = saved[2], &add = saved[3], &y = saved[4];
+    const Tensor slope = y.defined() ? dy * (y > 0) : dy;
+    variable_list inputs;
+    if (wanted.x) inputs.push_back(x);
+    if (wanted.affine) inputs.push_back(affine);
+    if (wanted.add) inputs.push_back(add);
+    variable_list found;
+    if (!inputs.empty()) found = torch::autograd::grad({plain_group_norm(x, groups, affine, {mask, add})}, inputs, {slope}, true, /*create_graph=*/true);
+    variable_list out(7);
+    auto next = found.begin();
+    if (wanted.x) out[0] = *next++;
+    if (wanted.affine) out[1] = *next++;
+    if (wanted.add) out[3] = *next++;
+    if (wanted.skip) out[4] = slope;
+    return out;
+  }
+
+  static variable_list fused_backward(const variable_list& saved, std::int64_t groups, const Tensor& dy, const Wanted& wanted) {
+    const Tensor &x = saved[0], &affine = saved[1], &y = saved[4], &moments = saved[5];
+    const Around around{saved[2], saved[3], {}, y.defined()};
+    const bool shared = wanted.add && !around.mask.defined();  // without a mask the gradient of x is that of what is added
+    variable_list out(7);
+    if (wanted.x || shared) out[0] = torch::empty_like(x);
+    if (wanted.add) out[3] = shared ? out[0] : torch::empty_like(x);
+    if (wanted.skip) out[4] = torch::empty_like(x);
+    Tensor sums;  // of every group, so that threads share nothing
+    if (wanted.affine) sums = torch::zeros({x.size(0), 2, x.size(1)}, x.options().dtype(torch::kFloat64));
+    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "group_norm_backward", [&] {
+      const auto place = [](const Tensor& t, std::int64_t at) { return t.defined() ? t.data_ptr<scalar_t>() + at : nullptr; };
+      each_group<scalar_t>(x, groups, affine, around, [&](const auto& g, std::int64_t at, std::int64_t first, std::int64_t k) {
+        double* scale = sums.defined() ? sums.data_ptr<double>() + k / groups * 2 * x.size(1) + first : nullptr;
+        kernels::backward(g, {place(y, at), place(dy, at), moments.data_ptr<scalar_t>() + 2 * k, place(out[0], at), shared ? nullptr : place(out[3], at), place(out[4], at), scale,
+                              scale ? scale + x.size(1) : nullptr});
+      });
+    });
+    if (wanted.affine) out[1] = sums.sum(0).to(x.scalar_type());
+    if (!wanted.x) out[0] = Tensor();
+    return out;
+  }
+};
+
+bool fusable(const Tensor& x, const Tensor& affine, const Around& a) {
+  const auto like = [&x](const Tensor& t) { return !t.defined() || (t.is_contiguous() && t.scalar_type() == x.scalar_type() && t.sizes() == x.sizes()); };
+  return x.is_cpu() && x.dim() == 4 && x.numel() > 0 && (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kFloat64) && x.is_contiguous() &&
+         affine.is_contiguous() && affine.scalar_type() == x.scalar_type() && like(a.add) && like(a.skip) &&
+         (!a.mask.defined() || (a.mask.is_contiguous() && a.mask.scalar_type() == x.scalar_type() && a.mask.numel() == x.size(0) * x.size(1) && !a.mask.requires_grad()));
+}
+
+}  // namespace
+
+Tensor plain_group_norm(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around) {
+  Tensor v = around.mask.defined() ? x * around.mask : x;
+  if (around.add.defined()) v = v + around.add;
+  v = torch::group_norm(v, groups, affine[0], affine[1], epsilon);
+  if (around.skip.defined()) v = v + around.skip;
+  return around.relu ? torch::relu(v) : v;
+}
+
+Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around) {
+  if (!fusable(x, affine, around)) return plain_group_norm(x, groups, affine, around);
+  if (!torch::GradMode::is_enabled()) {
+    Tensor moments;
+    return fused_forward(x, groups, affine, around, moments);
+  }
+  return Fused::call(x, groups, affine, around);
+}
+
+}  // namespace zstar_mdeq
