@@ -54,8 +54,8 @@ State zeros_of(const State& z) {
 
 }  // namespace
 
-Call::Call(const LayerParts& parts, std::shared_ptr<Starts> starts, const Splitting* halves, Equilibrium& result)
-    : parts_(parts), starts_(std::move(starts)), keys_(starts_->keys()), halves_(halves), result_(result) {
+Call::Call(const LayerParts& parts, std::shared_ptr<Starts> starts, Ladder& ladder, const Splitting* halves, Equilibrium& result)
+    : parts_(parts), starts_(std::move(starts)), keys_(starts_->keys()), ladder_(ladder), halves_(halves), result_(result) {
   result_.backward = std::make_shared<std::vector<Report>>();
 }
 
@@ -97,9 +97,24 @@ solve::Outcome Call::forward(const FixedPointMap& f, const State& z, solve::Opti
   std::shared_ptr<Solver> solver = parts_.forward.make();
   const bool keep = parts_.estimate_wanted;
   if (keep && options.finished == "compact") options.finished = "mask";  // the estimate must cover every sample
-  solve::Outcome out = solve::solve(*solver, parts_.forward.name, f, z, options, sample_at, halves_);
+  solve::Outcome out = halves_ ? solve::solve(*solver, parts_.forward.name, f, z, options, sample_at, halves_) : climbed(*solver, f, z, options, sample_at);
   if (keep) estimate_ = std::move(solver);
   result_.forward.push_back(out.report);
+  return out;
+}
+
+/// In low precision first, where the ladder says so; the solver starts afresh where that ends.
+solve::Outcome Call::climbed(Solver& solver, const FixedPointMap& f, const State& z, solve::Options options, std::vector<std::int64_t> sample_at) {
+  const std::string& name = parts_.forward.name;
+  const solve::Options coarse = ladder_.first_part(options, sample_at.empty() ? options.max_evaluations : sample_at.front());
+  const auto low = coarse.max_evaluations > 0 ? ladder_.low(f, z) : std::nullopt;
+  if (!low) return solve::solve(solver, name, f, z, options, sample_at);
+  const solve::Outcome first = solve::solve(*parts_.forward.make(), name, *low, z, coarse);
+  options.max_evaluations -= first.report.calls;
+  for (std::int64_t& mark : sample_at) mark -= first.report.calls;
+  solve::Outcome out = solve::solve(solver, name, f, first.z, options, sample_at);
+  out.report = joined(first.report, std::move(out.report));
+  ladder_.note(first.report.calls, out.report.calls);
   return out;
 }
 

@@ -13,7 +13,7 @@ namespace zstar::gradient {
 class Call final : public GradientServices {
  public:
   /// \param starts  outlives every backward pass of the call \param halves  of the map, for solvers that split; may be null
-  Call(const LayerParts& parts, std::shared_ptr<Starts> starts, const Splitting* halves, Equilibrium& result);
+  Call(const LayerParts& parts, std::shared_ptr<Starts> starts, Ladder& ladder, const Splitting* halves, Equilibrium& result);
 
   State evaluate(const FixedPointMap& f, const State& z) override;
   State implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint, JacobianAt jacobian_at) override;
@@ -25,12 +25,14 @@ class Call final : public GradientServices {
   void attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched);
 
  private:
+  solve::Outcome climbed(Solver& solver, const FixedPointMap& f, const State& z, solve::Options options, std::vector<std::int64_t> sample_at);
   /// What the current method makes of z, under the guard.
   std::vector<State> attached(const FixedPointMap& map, const State& z, std::size_t index, std::size_t count);
 
   const LayerParts& parts_;
   std::shared_ptr<Starts> starts_;
   std::vector<std::int64_t> keys_;
+  Ladder& ladder_;
   const Splitting* halves_;
   Equilibrium& result_;
   std::shared_ptr<Solver> estimate_;

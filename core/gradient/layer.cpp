@@ -11,9 +11,10 @@
 namespace zstar::gradient {
 
 struct Layer::Impl {
-  explicit Impl(LayerParts p) : parts(std::move(p)), starts(std::make_shared<Starts>(parts.start)) {}
+  explicit Impl(LayerParts p) : parts(std::move(p)), starts(std::make_shared<Starts>(parts.start)), ladder(parts.precision) {}
   LayerParts parts;
   std::shared_ptr<Starts> starts;
+  Ladder ladder;
   std::vector<Solved>* sink = nullptr;
   std::vector<std::shared_ptr<Watched>>* watched = nullptr;
 
@@ -116,7 +117,7 @@ Equilibrium Layer::run(const FixedPointMap& f, const Splitting* halves, const St
   const bool joined = torch::GradMode::is_enabled() && request.gradient.value_or(request.training);
 
   Equilibrium result;
-  Call call(parts, impl_->starts, halves, result);
+  Call call(parts, impl_->starts, impl_->ladder, halves, result);
   if (!joined) {
     result.fixed_point = call.forward(f, p.z0, p.options, budget, {}).z;
     result.states = {result.fixed_point};
@@ -136,6 +137,7 @@ void Layer::watch_into(std::vector<std::shared_ptr<Watched>>* sink) { impl_->wat
 
 std::vector<std::pair<std::string, double>> Layer::statistics() {
   auto numbers = impl_->starts->flush();
+  for (auto& number : impl_->ladder.flush()) numbers.push_back(std::move(number));
   if (auto* method = zstar::query<Statistics>(*impl_->parts.gradient))
     for (const auto& [name, value] : method->statistics()) numbers.emplace_back("gradient_" + name, value.to(torch::kFloat64).mean().item<double>());
   return numbers;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/gradient/precision.hpp"
 #include "core/gradient/start.hpp"
 #include "core/solve/solve.hpp"
 #include "zstar/abi/gradient.hpp"
@@ -68,6 +69,7 @@ struct LayerParts {
   Options options;
   StartOptions start = {};
   std::string gradient_name = "gradient";        ///< for reports of methods that iterate by themselves
+  PrecisionOptions precision = {};               ///< of the forward solves
   bool estimate_wanted = false;                  ///< filled by the layer: something reads the forward solver's estimate
 };
 

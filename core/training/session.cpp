@@ -56,7 +56,11 @@ experiment::Schema schema() {
   SectionSpec train{"train", "the training loop"}, eval{"eval", "evaluation"};
   train.framework = describe(TrainOptions::options());
   eval.framework = describe(EvalOptions::options());
-  return {experiment, plugins, dataset, model, solver_section("solver", "of the forward pass", "anderson", {.tolerance = 1e-4, .max_evaluations = 40}),
+  SectionSpec solver = solver_section("solver", "of the forward pass", "anderson", {.tolerance = 1e-4, .max_evaluations = 40});
+  SectionSpec precision{"precision", "solves that begin with f in low precision"};
+  precision.framework = describe(gradient::PrecisionOptions::options());
+  solver.nested = {precision};
+  return {experiment, plugins, dataset, model, solver,
           gradient, start, norm, regularizers, optimizer, schedule, train, eval};
 }
 
@@ -149,6 +153,7 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
                              create.operator()<GradientMethod>(Kind::gradient, g),
                              create.operator()<GradientMethod>(Kind::gradient, *g.find_nested("intermediate")), g.as<gradient::Options>(),
                              experiment.at("start").as<gradient::StartOptions>(), g.part};
+  parts.precision = experiment.at("solver").find_nested("precision")->as<gradient::PrecisionOptions>();
   layer_ = at_place(g, [&] { return std::make_shared<gradient::Layer>(std::move(parts)); });
   host_->set(std::shared_ptr<EquilibriumLayer>(layer_));
 
