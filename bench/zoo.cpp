@@ -61,7 +61,7 @@ Json measured(ZooWorkload& w, int repeats) {
 
 std::unique_ptr<ZooWorkload> made(const std::string& name) {
   if (name == "deq_lm" || name == "deq_lm_ift" || name == "deq_seq_ift") return transformer(name);
-  if (name == "mdeq_small" || name == "mdeq_large") return mdeq(name);
+  if (name.rfind("mdeq_small", 0) == 0 || name.rfind("mdeq_large", 0) == 0) return mdeq(name);
   if (name == "ignn_chains" || name == "ignn_ppi") return ignn(name);
   if (name == "deq_flow") return flow(name);
   if (name == "deq_inr") return inr(name);
@@ -80,7 +80,7 @@ int main(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "";
   const auto workload = made(name);
   if (!workload) {
-    std::cerr << "usage: bench_zoo deq_lm|deq_lm_ift|deq_seq_ift|mdeq_small|mdeq_large|ignn_chains|ignn_ppi|deq_flow|deq_inr|deq_ddim_1|deq_ddim_8 [REPEATS]\n";
+    std::cerr << "usage: bench_zoo deq_lm|deq_lm_ift|deq_seq_ift|mdeq_small[_bf16]|mdeq_large[_bf16]|ignn_chains|ignn_ppi|deq_flow|deq_inr|deq_ddim_1|deq_ddim_8 [REPEATS]\n";
     return 2;
   }
   Json row{{"name", name}};

@@ -27,8 +27,12 @@ struct Recipe {
 };
 
 /// \param adjoint  of an implicit gradient
-inline std::shared_ptr<gradient::Layer> layer(const std::string& gradient, const Settings& settings, const std::string& solver, const solve::Options& forward, const solve::Options& adjoint) {
-  return std::shared_ptr<gradient::Layer>(new gradient::Layer(test::layer(gradient, forward, adjoint, solver, solver, settings)));  // a layer cannot be moved
+inline std::shared_ptr<gradient::Layer> layer(const std::string& gradient, const Settings& settings, const std::string& solver, const solve::Options& forward, const solve::Options& adjoint,
+                                              const gradient::PrecisionOptions& precision = {}) {
+  gradient::LayerParts parts{test::choice(solver, forward), test::choice(solver, adjoint), test::make<GradientMethod>(Kind::gradient, gradient, settings),
+                             test::make<GradientMethod>(Kind::gradient, "phantom"), {}};
+  parts.precision = precision;
+  return std::make_shared<gradient::Layer>(std::move(parts));
 }
 
 /// Every solve of a workload spends its budget: a residual of exactly zero is no reason to stop, either.

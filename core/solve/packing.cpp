@@ -17,6 +17,11 @@ double epsilon_of(torch::ScalarType dtype) {
   }
 }
 
+/// Whether the numbers of a sample lie pixel by pixel; where samples lie does not matter.
+bool channels_last(const Tensor& t) {
+  return t.dim() == 4 && t.size(1) > 1 && t.stride(1) == 1 && t.stride(3) == t.size(1) && t.stride(2) == t.size(1) * t.size(3);
+}
+
 std::string shape_text(at::IntArrayRef sizes, torch::ScalarType dtype) {
   std::ostringstream out;
   out << sizes << " of " << c10::toString(dtype);
@@ -49,7 +54,7 @@ Packing::Packing(const State& z0) {
     std::int64_t width = 1;
     for (std::int64_t d = 0; d < t.dim(); ++d)
       if (d != axis) width *= t.size(d);
-    pieces_.push_back({t.sizes().vec(), axis, width, t.scalar_type()});
+    pieces_.push_back({t.sizes().vec(), axis, width, t.scalar_type(), axis == 0 && channels_last(t)});
     width_ += width;
     epsilon_ = std::max(epsilon_, epsilon);
     if (t.scalar_type() == torch::kFloat64) dtype_ = torch::kFloat64;
@@ -70,12 +75,13 @@ void Packing::check(const State& z) const {
 
 Tensor Packing::rows_of(const Tensor& t, const Piece& p) const {
   if (p.axis == 0 && t.dim() == 2 && t.scalar_type() == dtype_) return t;
-  const Tensor front = p.axis > 0 ? t.movedim(p.axis, 0) : t;
+  const Tensor front = p.axis > 0 ? t.movedim(p.axis, 0) : p.channels_last ? t.permute({0, 2, 3, 1}) : t;
   return front.reshape({batch_, p.width}).to(dtype_);
 }
 
 Tensor Packing::restore(const Tensor& rows, const Piece& p) const {
   if (p.axis == 0 && p.sizes.size() == 2 && p.dtype == dtype_) return rows;
+  if (p.channels_last) return rows.reshape({p.sizes[0], p.sizes[2], p.sizes[3], p.sizes[1]}).to(p.dtype).permute({0, 3, 1, 2});
   if (p.axis <= 0) return rows.reshape(p.sizes).to(p.dtype);
   std::vector<std::int64_t> front = p.sizes;
   front.erase(front.begin() + p.axis);

@@ -8,8 +8,8 @@
 
 namespace zstar::solve {
 
-/// The shapes, dtypes and batch axes of a state. Solvers see the tensors of a sample side by side in one row; low
-/// precision is widened to float32, so that iterates have no rounding of their own.
+/// The shapes, dtypes, memory formats and batch axes of a state. Solvers see the tensors of a sample side by side in one row, the numbers
+/// of a tensor in the order of its memory; low precision is widened to float32, so that iterates have no rounding of their own.
 class Packing {
  public:
   /// \throws std::invalid_argument  for no tensor, integer tensors, different batch sizes or devices, naming the tensor
@@ -31,6 +31,7 @@ class Packing {
     std::vector<std::int64_t> sizes;  // of the original tensor
     std::int64_t axis, width;
     torch::ScalarType dtype;
+    bool channels_last;  // in memory, and so in the rows
   };
   Tensor rows_of(const Tensor& t, const Piece& p) const;
   Tensor restore(const Tensor& rows, const Piece& p) const;

@@ -91,7 +91,8 @@ class Cell final : public Module {
   /// \param masks  dropout masks of the blocks, or null
   std::vector<Tensor> forward(const std::vector<Tensor>& z, const Tensor& u, const Tensor* masks) {
     const std::size_t n = z.size();
-    std::vector<Tensor> y = z;
+    std::vector<Tensor> y;
+    for (const Tensor& t : z) y.push_back(t.contiguous(t.suggest_memory_format()));  // rows of a packed state have gaps between samples
     const auto branches = branch_of_blocks();
     for (std::size_t k = 0; k < blocks_.size(); ++k)
       y[branches[k]] = blocks_[k]->forward(y[branches[k]], k == 0 ? u : Tensor(), masks ? masks[k] : Tensor());

@@ -21,29 +21,30 @@ const T* data(const Tensor& t) {
   return t.defined() ? t.data_ptr<T>() : nullptr;
 }
 
-/// Calls body(group of one sample, number of its first entry, its first channel, its index) for every group, over the threads of ATen.
+/// Calls body(sample, its first entry, its index) for every sample, over the threads of ATen.
 template <class T, class F>
-void each_group(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around, const F& body) {
-  const std::int64_t channels = x.size(1) / groups, n = x.size(2) * x.size(3), count = x.size(0) * groups;
-  at::parallel_for(0, count, /*grain_size=*/1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t k = begin; k < end; ++k) {
-      const std::int64_t first = k % groups * channels, at = k * channels * n;
-      const auto from = [at](const T* p) { return p ? p + at : nullptr; };
-      const T *mask = data<T>(around.mask), *scale = data<T>(affine);
-      body(kernels::Group<T>{channels, n, from(data<T>(x)), from(data<T>(around.add)), from(data<T>(around.skip)), scale + first, scale + x.size(1) + first,
-                             mask ? mask + k / groups * x.size(1) + first : nullptr, around.relu},
-           at, first, k);
+void each_sample(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around, const F& body) {
+  const std::int64_t channels = x.size(1), pixels = x.size(2) * x.size(3);
+  at::parallel_for(0, x.size(0), /*grain_size=*/1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t b = begin; b < end; ++b) {
+      const std::int64_t at = b * channels * pixels;
+      const auto from = [](const T* p, std::int64_t offset) { return p ? p + offset : nullptr; };
+      const T* scale = data<T>(affine);
+      body(kernels::Sample<T>{pixels, channels, groups, from(data<T>(x), at), from(data<T>(around.add), at), from(data<T>(around.skip), at), scale, scale + channels,
+                              from(data<T>(around.mask), b * channels), around.relu},
+           at, b);
     }
   });
 }
 
-/// \param moments  [B · groups, 2], filled
+/// \param moments  [B, groups, 2] float64, filled
 Tensor fused_forward(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around, Tensor& moments) {
   Tensor y = torch::empty_like(x);
-  moments = torch::empty({x.size(0) * groups, 2}, x.options());
-  AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "group_norm", [&] {
-    auto *out = y.data_ptr<scalar_t>(), *m = moments.data_ptr<scalar_t>();
-    each_group<scalar_t>(x, groups, affine, around, [=](const auto& g, std::int64_t at, std::int64_t, std::int64_t k) { kernels::forward(g, out + at, m + 2 * k); });
+  moments = torch::empty({x.size(0), groups, 2}, x.options().dtype(torch::kFloat64));
+  AT_DISPATCH_FLOATING_TYPES_AND(torch::kBFloat16, x.scalar_type(), "group_norm", [&] {
+    auto* out = y.data_ptr<scalar_t>();
+    auto* m = moments.data_ptr<double>();
+    each_sample<scalar_t>(x, groups, affine, around, [=](const auto& s, std::int64_t at, std::int64_t b) { kernels::forward(s, out + at, m + 2 * groups * b); });
   });
   return y;
 }
@@ -75,7 +76,7 @@ class Fused final : public torch::autograd::Function<Fused> {
     const Tensor& dy = gradients[0];
     if (!dy.defined()) return variable_list(7);
     if (torch::GradMode::is_enabled()) return differentiable(saved, groups, dy, wanted);
-    return fused_backward(saved, groups, dy.contiguous(), wanted);
+    return fused_backward(saved, groups, dy.contiguous(torch::MemoryFormat::ChannelsLast), wanted);
   }
 
  private:
@@ -110,14 +111,14 @@ class Fused final : public torch::autograd::Function<Fused> {
     if (wanted.x || shared) out[0] = torch::empty_like(x);
     if (wanted.add) out[3] = shared ? out[0] : torch::empty_like(x);
     if (wanted.skip) out[4] = torch::empty_like(x);
-    Tensor sums;  // of every group, so that threads share nothing
-    if (wanted.affine) sums = torch::zeros({x.size(0), 2, x.size(1)}, x.options().dtype(torch::kFloat64));
-    AT_DISPATCH_FLOATING_TYPES(x.scalar_type(), "group_norm_backward", [&] {
+    Tensor sums;  // of every sample, so that threads share nothing
+    if (wanted.affine) sums = torch::empty({x.size(0), 2, x.size(1)}, x.options().dtype(torch::kFloat64));
+    AT_DISPATCH_FLOATING_TYPES_AND(torch::kBFloat16, x.scalar_type(), "group_norm_backward", [&] {
       const auto place = [](const Tensor& t, std::int64_t at) { return t.defined() ? t.data_ptr<scalar_t>() + at : nullptr; };
-      each_group<scalar_t>(x, groups, affine, around, [&](const auto& g, std::int64_t at, std::int64_t first, std::int64_t k) {
-        double* scale = sums.defined() ? sums.data_ptr<double>() + k / groups * 2 * x.size(1) + first : nullptr;
-        kernels::backward(g, {place(y, at), place(dy, at), moments.data_ptr<scalar_t>() + 2 * k, place(out[0], at), shared ? nullptr : place(out[3], at), place(out[4], at), scale,
-                              scale ? scale + x.size(1) : nullptr});
+      each_sample<scalar_t>(x, groups, affine, around, [&](const auto& s, std::int64_t at, std::int64_t b) {
+        double* scale = sums.defined() ? sums.data_ptr<double>() + 2 * b * x.size(1) : nullptr;
+        kernels::backward(s, {place(y, at), place(dy, at), moments.data_ptr<double>() + 2 * groups * b, place(out[0], at), shared ? nullptr : place(out[3], at), place(out[4], at),
+                              scale, scale ? scale + x.size(1) : nullptr});
       });
     });
     if (wanted.affine) out[1] = sums.sum(0).to(x.scalar_type());
@@ -127,10 +128,11 @@ class Fused final : public torch::autograd::Function<Fused> {
 };
 
 bool fusable(const Tensor& x, const Tensor& affine, const Around& a) {
-  const auto like = [&x](const Tensor& t) { return !t.defined() || (t.is_contiguous() && t.scalar_type() == x.scalar_type() && t.sizes() == x.sizes()); };
-  return x.is_cpu() && x.dim() == 4 && x.numel() > 0 && (x.scalar_type() == torch::kFloat32 || x.scalar_type() == torch::kFloat64) && x.is_contiguous() &&
-         affine.is_contiguous() && affine.scalar_type() == x.scalar_type() && like(a.add) && like(a.skip) &&
-         (!a.mask.defined() || (a.mask.is_contiguous() && a.mask.scalar_type() == x.scalar_type() && a.mask.numel() == x.size(0) * x.size(1) && !a.mask.requires_grad()));
+  const auto dtype = x.scalar_type();
+  const auto like = [&](const Tensor& t) { return !t.defined() || (t.is_contiguous(torch::MemoryFormat::ChannelsLast) && t.scalar_type() == dtype && t.sizes() == x.sizes()); };
+  return x.is_cpu() && x.dim() == 4 && x.numel() > 0 && (dtype == torch::kFloat32 || dtype == torch::kFloat64 || dtype == torch::kBFloat16) && like(x) &&
+         affine.is_contiguous() && affine.scalar_type() == dtype && like(a.add) && like(a.skip) &&
+         (!a.mask.defined() || (a.mask.is_contiguous() && a.mask.scalar_type() == dtype && a.mask.numel() == x.size(0) * x.size(1) && !a.mask.requires_grad()));
 }
 
 }  // namespace

@@ -115,6 +115,25 @@ TEST(Mdeq, SmallInitialWeightsLeaveNormedOnesAlone) {
   }
 }
 
+/// In either memory format the same numbers, up to rounding: forward, and the gradients of all parameters.
+TEST(Mdeq, MemoryFormatsAgree) {
+  const auto run = [](const std::string& format) {
+    torch::manual_seed(4);
+    Built b(tiny({{"memory_format", format}}), tiny_data, /*norm=*/true, /*evaluations=*/30, /*tolerance=*/1e-6);
+    Batch batch = images(4);
+    batch.tensors.front().second = batch.at("images").to(torch::kFloat32);
+    const Tensor output = b.model->forward(batch).back();
+    std::vector<Tensor> all{output.detach()};
+    for (const Tensor& g : torch::autograd::grad({b.model->loss(output, batch)}, b.model->parameters(), {}, {}, false, /*allow_unused=*/true)) all.push_back(g);
+    return all;
+  };
+  const auto plain = run("contiguous"), last = run("channels_last");
+  for (std::size_t i = 0; i < plain.size(); ++i)
+    if (plain[i].defined()) {
+      EXPECT_TRUE(torch::allclose(last[i], plain[i], 1e-3, 1e-5)) << i;  // both solves end within 1e-6, adjoints too; condition about 10
+    }
+}
+
 TEST(Mdeq, OneSampleAloneEqualsItselfInTheBatch) {
   torch::manual_seed(2);
   Built b(tiny({{"channels", Integers{4, 6, 4}}, {"head_channels", Integers{2, 3, 2}}, {"dropout", 0.3}}), tiny_data);

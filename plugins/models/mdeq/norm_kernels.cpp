@@ -1,6 +1,9 @@
 #include "norm_kernels.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <type_traits>
+#include <vector>
 
 // One body, three instruction sets, chosen by the loader.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -8,107 +11,180 @@
 #else
 #define ZSTAR_CLONES
 #endif
-#define ZSTAR_INLINE inline __attribute__((always_inline))
+#define ZSTAR_FLAT __attribute__((always_inline))  // a function of its own would have the default instruction set
+#define ZSTAR_INLINE inline ZSTAR_FLAT
 
 namespace zstar_mdeq::kernels {
 namespace {
 
 constexpr double epsilon = 1e-5;
-constexpr std::int64_t lanes = 32;  // independent partial sums, so that wide registers need no reordered addition
-
-/// Σ term(i) for i < n; each lane sums n / lanes numbers in T, the lanes are added in double.
-template <class T, class F>
-ZSTAR_INLINE double sum(std::int64_t n, const F& term) {
-  T partial[lanes] = {};
-  std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes)
-    for (std::int64_t l = 0; l < lanes; ++l) partial[l] += term(i + l);
-  for (std::int64_t l = 0; i < n; ++i, ++l) partial[l] += term(i);
-  double total = 0;
-  for (const T p : partial) total += static_cast<double>(p);
-  return total;
-}
-
-/// The channel's input of the norm.
-template <class T>
-ZSTAR_INLINE T input(const T* x, const T* add, T m, std::int64_t i) {
-  return add ? x[i] * m + add[i] : x[i] * m;
-}
 
 template <class T>
-ZSTAR_INLINE void apply(const T* x, const T* add, const T* skip, T m, T a, T b, bool relu, std::int64_t n, T* y) {
-  for (std::int64_t i = 0; i < n; ++i) {
-    T v = a * input(x, add, m, i) + b;
-    if (skip) v += skip[i];
-    y[i] = relu && v < T(0) ? T(0) : v;  // a NaN passes
+using Arithmetic = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+/// A sample is walked in strips of whole pixels; what belongs to a channel is repeated along a strip, so that the inner loops are flat and long
+/// whatever the number of channels is.
+template <class A>
+class Strips {
+ public:
+  Strips(std::int64_t pixels, std::int64_t channels, int rows)
+      : channels_(channels), length_(std::max<std::int64_t>(1, 512 / channels) * channels), total_(pixels * channels), scratch_(static_cast<std::size_t>(rows * length_)) {}
+
+  std::int64_t length() const { return length_; }
+  A* row(int k) { return scratch_.data() + k * length_; }
+  /// Fills row k with value(channel), repeated.
+  template <class F>
+  ZSTAR_INLINE A* fill(int k, const F& value) {
+    A* out = row(k);
+    for (std::int64_t c = 0; c < channels_; ++c) out[c] = static_cast<A>(value(c));
+    for (std::int64_t i = channels_; i < length_; ++i) out[i] = out[i - channels_];
+    return out;
+  }
+  /// body(offset of the strip, its length)
+  template <class F>
+  ZSTAR_INLINE void each(const F& body) const {
+    for (std::int64_t at = 0; at < total_; at += length_) body(at, std::min(length_, total_ - at));
+  }
+  /// out[channel] = Σ term(entry, place in the strip); 64 strips at most are added in A, these sums in double.
+  template <class F>
+  ZSTAR_INLINE void sum(int k, double* out, const F& term) {
+    A* part = row(k);
+    std::fill(out, out + channels_, 0.0);
+    for (std::int64_t begin = 0; begin < total_; begin += 64 * length_) {
+      std::fill(part, part + length_, A(0));
+      const std::int64_t end = std::min(total_, begin + 64 * length_);
+      for (std::int64_t at = begin; at < end; at += length_) {
+        const std::int64_t n = std::min(length_, end - at);
+#pragma GCC ivdep
+        for (std::int64_t i = 0; i < n; ++i) part[i] += term(at + i, i);
+      }
+      for (std::int64_t i = 0; i < length_; i += channels_)
+        for (std::int64_t c = 0; c < channels_; ++c) out[c] += static_cast<double>(part[i + c]);
+    }
+  }
+
+ private:
+  std::int64_t channels_, length_, total_;
+  std::vector<A> scratch_;
+};
+
+/// Calls f with each flag as a constant, so that loops hold no test.
+template <class F>
+ZSTAR_INLINE void unrolled(bool first, bool second, bool third, const F& f) {
+  const auto last = [&](auto a, auto b) ZSTAR_FLAT { third ? f(a, b, std::true_type{}) : f(a, b, std::false_type{}); };
+  const auto both = [&](auto a) ZSTAR_FLAT { second ? last(a, std::true_type{}) : last(a, std::false_type{}); };
+  first ? both(std::true_type{}) : both(std::false_type{});
+}
+
+/// Means over the groups of what was summed over channels.
+ZSTAR_INLINE void group_means(const double* channel, std::int64_t channels, std::int64_t groups, std::int64_t pixels, double* group) {
+  const std::int64_t wide = channels / groups;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    double total = 0;
+    for (std::int64_t c = g * wide; c < (g + 1) * wide; ++c) total += channel[c];
+    group[g] = total / static_cast<double>(wide * pixels);
   }
 }
 
 template <class T>
-ZSTAR_INLINE void forward_body(const Group<T>& g, T* y, T* moments) {
-  const auto at = [&g](const T* p, std::int64_t c) { return p ? p + c * g.n : nullptr; };
-  double total = 0, squares = 0;
-  for (std::int64_t c = 0; c < g.channels; ++c) {
-    const T *x = at(g.x, c), *add = at(g.add, c), m = g.mask ? g.mask[c] : T(1);
-    total += add ? sum<T>(g.n, [=](std::int64_t i) { return x[i] * m + add[i]; }) : sum<T>(g.n, [=](std::int64_t i) { return x[i] * m; });
-  }
-  const double count = static_cast<double>(g.channels * g.n), mean = total / count;
-  for (std::int64_t c = 0; c < g.channels; ++c) {
-    const T *x = at(g.x, c), *add = at(g.add, c), m = g.mask ? g.mask[c] : T(1), center = static_cast<T>(mean);
-    const auto square = [center](T v) { return (v - center) * (v - center); };
-    squares += add ? sum<T>(g.n, [=](std::int64_t i) { return square(x[i] * m + add[i]); }) : sum<T>(g.n, [=](std::int64_t i) { return square(x[i] * m); });
-  }
-  const double inverse = 1 / std::sqrt(squares / count + epsilon);
-  moments[0] = static_cast<T>(mean), moments[1] = static_cast<T>(inverse);
-  for (std::int64_t c = 0; c < g.channels; ++c) {
-    const double slope = inverse * static_cast<double>(g.scale[c]);
-    const T m = g.mask ? g.mask[c] : T(1), a = static_cast<T>(slope), b = static_cast<T>(static_cast<double>(g.shift[c]) - slope * mean);
-    const T *x = at(g.x, c), *add = at(g.add, c), *skip = at(g.skip, c);
-    T* out = y + c * g.n;
-    if (add && skip) apply<T>(x, add, skip, m, a, b, g.relu, g.n, out);
-    else if (add) apply<T>(x, add, nullptr, m, a, b, g.relu, g.n, out);
-    else if (skip) apply<T>(x, nullptr, skip, m, a, b, g.relu, g.n, out);
-    else apply<T>(x, nullptr, nullptr, m, a, b, g.relu, g.n, out);
-  }
+ZSTAR_INLINE void forward_body(const Sample<T>& s, T* y, double* moments) {
+  using A = Arithmetic<T>;
+  const std::int64_t C = s.channels, wide = C / s.groups;
+  Strips<A> strips(s.pixels, C, 5);
+  std::vector<double> sums(static_cast<std::size_t>(C + s.groups));
+  double *channel = sums.data(), *group = channel + C;
+  const A* m = strips.fill(0, [&s](std::int64_t c) ZSTAR_FLAT { return s.mask ? static_cast<A>(s.mask[c]) : A(1); });
+  unrolled(s.add != nullptr, s.skip != nullptr, s.relu, [&](auto add, auto skip, auto relu) ZSTAR_FLAT {
+    const auto input = [&](std::int64_t k, std::int64_t i) ZSTAR_FLAT {
+      A v = static_cast<A>(s.x[k]) * m[i];
+      if constexpr (add) v += static_cast<A>(s.add[k]);
+      return v;
+    };
+    strips.sum(4, channel, input);
+    group_means(channel, C, s.groups, s.pixels, group);
+    for (std::int64_t g = 0; g < s.groups; ++g) moments[2 * g] = group[g];
+    const A* center = strips.fill(1, [&](std::int64_t c) ZSTAR_FLAT { return moments[2 * (c / wide)]; });
+    strips.sum(4, channel, [&](std::int64_t k, std::int64_t i) ZSTAR_FLAT {
+      const A d = input(k, i) - center[i];
+      return d * d;
+    });
+    group_means(channel, C, s.groups, s.pixels, group);
+    for (std::int64_t g = 0; g < s.groups; ++g) moments[2 * g + 1] = 1 / std::sqrt(group[g] + epsilon);
+    const A* a = strips.fill(2, [&](std::int64_t c) ZSTAR_FLAT { return moments[2 * (c / wide) + 1] * static_cast<double>(s.scale[c]); });
+    const A* b = strips.fill(3, [&](std::int64_t c) ZSTAR_FLAT { return s.shift[c]; });
+    strips.each([&](std::int64_t at, std::int64_t n) ZSTAR_FLAT {
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) {
+        A v = (input(at + i, i) - center[i]) * a[i] + b[i];
+        if constexpr (skip) v += static_cast<A>(s.skip[at + i]);
+        if constexpr (relu) v = v < A(0) ? A(0) : v;  // a NaN passes
+        y[at + i] = static_cast<T>(v);
+      }
+    });
+  });
 }
 
 /// With x̂ the normalised input and g = dy where the result is positive: dv = (γ g − ⟨γ g⟩ − x̂ ⟨γ g x̂⟩) / σ, means over the group.
 template <class T>
-ZSTAR_INLINE void backward_body(const Group<T>& g, const Gradients<T>& d) {
-  const auto at = [&g](const T* p, std::int64_t c) { return p ? p + c * g.n : nullptr; };
-  const T mean = d.moments[0], inverse = d.moments[1];
-  double first = 0, second = 0;
-  for (std::int64_t c = 0; c < g.channels; ++c) {
-    const T *x = at(g.x, c), *add = at(g.add, c), *y = at(d.y, c), *dy = at(d.dy, c), m = g.mask ? g.mask[c] : T(1);
-    const bool relu = g.relu;
-    const auto slope = [=](std::int64_t i) { return relu && !(y[i] > T(0)) ? T(0) : dy[i]; };
-    const double plain = sum<T>(g.n, slope);
-    const double along = add ? sum<T>(g.n, [=](std::int64_t i) { return slope(i) * ((x[i] * m + add[i] - mean) * inverse); })
-                             : sum<T>(g.n, [=](std::int64_t i) { return slope(i) * ((x[i] * m - mean) * inverse); });
-    first += plain * static_cast<double>(g.scale[c]);
-    second += along * static_cast<double>(g.scale[c]);
-    if (d.dscale) d.dscale[c] += along, d.dshift[c] += plain;
-  }
-  const double count = static_cast<double>(g.channels * g.n);
-  const T offset = static_cast<T>(first / count), tilt = static_cast<T>(second / count);
-  for (std::int64_t c = 0; c < g.channels; ++c) {
-    const T *x = at(g.x, c), *add = at(g.add, c), *y = at(d.y, c), *dy = at(d.dy, c), m = g.mask ? g.mask[c] : T(1), scale = g.scale[c];
-    T *dx = d.dx ? d.dx + c * g.n : nullptr, *dadd = d.dadd ? d.dadd + c * g.n : nullptr, *dskip = d.dskip ? d.dskip + c * g.n : nullptr;
-    for (std::int64_t i = 0; i < g.n; ++i) {
-      const T slope = g.relu && !(y[i] > T(0)) ? T(0) : dy[i];
-      const T dv = inverse * (scale * slope - offset - (input(x, add, m, i) - mean) * inverse * tilt);
-      if (dx) dx[i] = dv * m;
-      if (dadd) dadd[i] = dv;
-      if (dskip) dskip[i] = slope;
-    }
-  }
+ZSTAR_INLINE void backward_body(const Sample<T>& s, const Gradients<T>& d) {
+  using A = Arithmetic<T>;
+  const std::int64_t C = s.channels, wide = C / s.groups;
+  Strips<A> strips(s.pixels, C, 7);
+  std::vector<double> sums(static_cast<std::size_t>(3 * C + 2 * s.groups));
+  double *plain = sums.data(), *along = plain + C, *weighted = along + C, *offset = weighted + C, *tilt = offset + s.groups;
+  const A* m = strips.fill(0, [&s](std::int64_t c) ZSTAR_FLAT { return s.mask ? static_cast<A>(s.mask[c]) : A(1); });
+  const A* mean = strips.fill(1, [&](std::int64_t c) ZSTAR_FLAT { return d.moments[2 * (c / wide)]; });
+  const A* inverse = strips.fill(2, [&](std::int64_t c) ZSTAR_FLAT { return d.moments[2 * (c / wide) + 1]; });
+  unrolled(s.add != nullptr, s.relu, true, [&](auto add, auto relu, auto) ZSTAR_FLAT {
+    const auto slope = [&](std::int64_t k) ZSTAR_FLAT {
+      const A g = static_cast<A>(d.dy[k]);
+      if constexpr (relu) return static_cast<A>(d.y[k]) > A(0) ? g : A(0);
+      return g;
+    };
+    const auto normal = [&](std::int64_t k, std::int64_t i) ZSTAR_FLAT {
+      A v = static_cast<A>(s.x[k]) * m[i];
+      if constexpr (add) v += static_cast<A>(s.add[k]);
+      return (v - mean[i]) * inverse[i];
+    };
+    strips.sum(6, plain, [&](std::int64_t k, std::int64_t) ZSTAR_FLAT { return slope(k); });
+    strips.sum(6, along, [&](std::int64_t k, std::int64_t i) ZSTAR_FLAT { return slope(k) * normal(k, i); });
+    const auto over_groups = [&](const double* channel, double* group) ZSTAR_FLAT {
+      for (std::int64_t c = 0; c < C; ++c) weighted[c] = channel[c] * static_cast<double>(s.scale[c]);
+      group_means(weighted, C, s.groups, s.pixels, group);
+    };
+    over_groups(plain, offset);
+    over_groups(along, tilt);
+    const A* p = strips.fill(3, [&](std::int64_t c) ZSTAR_FLAT { return d.moments[2 * (c / wide) + 1] * static_cast<double>(s.scale[c]); });
+    const A* q = strips.fill(4, [&](std::int64_t c) ZSTAR_FLAT { return d.moments[2 * (c / wide) + 1] * offset[c / wide]; });
+    const A* r = strips.fill(5, [&](std::int64_t c) ZSTAR_FLAT { return d.moments[2 * (c / wide) + 1] * tilt[c / wide]; });
+    A* dv = strips.row(6);
+    strips.each([&](std::int64_t at, std::int64_t n) ZSTAR_FLAT {
+#pragma GCC ivdep
+      for (std::int64_t i = 0; i < n; ++i) dv[i] = p[i] * slope(at + i) - q[i] - normal(at + i, i) * r[i];
+      if (d.dx)
+#pragma GCC ivdep
+        for (std::int64_t i = 0; i < n; ++i) d.dx[at + i] = static_cast<T>(dv[i] * m[i]);
+      if (d.dadd)
+#pragma GCC ivdep
+        for (std::int64_t i = 0; i < n; ++i) d.dadd[at + i] = static_cast<T>(dv[i]);
+      if (d.dskip)
+#pragma GCC ivdep
+        for (std::int64_t i = 0; i < n; ++i) d.dskip[at + i] = static_cast<T>(slope(at + i));
+    });
+  });
+  if (d.dscale) std::copy(along, along + C, d.dscale), std::copy(plain, plain + C, d.dshift);
 }
 
 }  // namespace
 
-ZSTAR_CLONES void forward(const Group<float>& g, float* y, float moments[2]) { forward_body(g, y, moments); }
-ZSTAR_CLONES void forward(const Group<double>& g, double* y, double moments[2]) { forward_body(g, y, moments); }
-ZSTAR_CLONES void backward(const Group<float>& g, const Gradients<float>& d) { backward_body(g, d); }
-ZSTAR_CLONES void backward(const Group<double>& g, const Gradients<double>& d) { backward_body(g, d); }
+#define ZSTAR_NORM_OF(T)                                                                                               \
+  template <>                                                                                                          \
+  ZSTAR_CLONES void forward<T>(const Sample<T>& s, T* y, double* moments) { forward_body(s, y, moments); }             \
+  template <>                                                                                                          \
+  ZSTAR_CLONES void backward<T>(const Sample<T>& s, const Gradients<T>& d) { backward_body(s, d); }
+
+ZSTAR_NORM_OF(float)
+ZSTAR_NORM_OF(double)
+ZSTAR_NORM_OF(c10::BFloat16)
 
 }  // namespace zstar_mdeq::kernels
