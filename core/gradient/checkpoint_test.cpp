@@ -70,8 +70,8 @@ TEST(Checkpoint, KeepsNothingOfTheGraph) {
   { const auto warm_up = nn::checkpoint(deep, torch::kCPU); }
   const std::int64_t before = resident();
   std::vector<Tensor> kept;
-  for (int k = 0; k < 5; ++k) kept.push_back(nn::checkpoint(deep, torch::kCPU)[0]);
-  EXPECT_LT(resident() - before, 100 << 20);  // five graphs would be 300 MB
+  for (int k = 0; k < 20; ++k) kept.push_back(nn::checkpoint(deep, torch::kCPU)[0]);
+  EXPECT_LT(resident() - before, 400 << 20);  // twenty graphs would be 1200 MB; what is freed stays for a while with the allocator of a sanitizer
 }
 
 TEST(Checkpoint, NothingLeaksOver300Steps) {
