@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Times TorchDEQ's solvers beside ours on the solver workloads, sides alternating in one run, one thread, the same allocator.
+Times are of the processor.
 
   compare_torchdeq.py --torchdeq PATH [--program build/release/bin/bench_overhead] [--repeats N] [--memory] [--json]
   compare_torchdeq.py --torchdeq PATH --zoo [NAME …] [--rounds N]     models of the zoo: a training step, an evaluation, peak memory
@@ -30,7 +31,7 @@ ap.add_argument('--zoo', nargs='*', metavar='NAME', help='workloads of bench/zoo
 ap.add_argument('--rounds', type=int, default=3)
 args = ap.parse_args()
 if not args.peer_memory and os.environ.get('MALLOC_MMAP_THRESHOLD_') is None:  # read once, when a process starts
-    os.execve(sys.executable, [sys.executable] + sys.argv, {**os.environ, **allocator, 'OMP_NUM_THREADS': '1'})
+    os.execve(sys.executable, [sys.executable] + sys.argv, {**os.environ, **allocator, 'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'})
 if not pathlib.Path(args.torchdeq, 'torchdeq').is_dir():
     sys.exit(f"compare_torchdeq: error: '{args.torchdeq}' holds no folder 'torchdeq'\n  remedy: give a checkout of TorchDEQ")
 sys.path.insert(0, args.torchdeq)
@@ -123,9 +124,9 @@ with torch.no_grad():
         for solver, (peer, options) in peers.items():
             solve, ratios = get_solver(peer), []
             for k in range(1 + (args.repeats or repeats)):
-                start = time.perf_counter()
+                start = time.process_time()
                 solve(f, z0, max_iter=evaluations, tol=0, **options)
-                theirs = (time.perf_counter() - start) * 1e6
+                theirs = (time.process_time() - start) * 1e6
                 mine = our_microseconds(name, solver)
                 if k > 0:  # the first pair warms
                     ratios.append(theirs / mine)

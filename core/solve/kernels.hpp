@@ -7,6 +7,9 @@
 
 namespace zstar::solve::kernels {
 
+/// Vectors that are read side by side.
+constexpr std::size_t group = 4;
+
 /// Rank-one factors of a chain, for one row: v ← v + ⟨right_j, v⟩ (c_j left_j + e_j right_j).
 template <class T>
 struct Factors {
@@ -25,6 +28,8 @@ struct Factors {
   void difference_dots(const T* a, const T* b, const T* const* columns, std::size_t k, T* r, std::int64_t n, double* out); \
   /** out = base + Σ_j c_j columns_j over n numbers; columns with c_j = 0 are not read. */                              \
   void combine(const T* base, const T* const* columns, const double* c, std::size_t k, std::int64_t n, T* out);         \
+  /** ⟨a_j, v⟩ for j < k, then ⟨a_j, a_i⟩ for 0 < i ≤ j < k, row by row of the triangle; k ≤ group. */                   \
+  void triangle(const T* const* a, std::size_t k, const T* v, std::int64_t n, double* out);                             \
   /** v = a − b (a alone if b is null) through the factors; dots as in ChainResult, [right_count + 2]. */               \
   void chain(const T* a, const T* b, const Factors<T>& f, std::int64_t n, T* v, double* dots);
 ZSTAR_DECLARE_KERNELS(float)
