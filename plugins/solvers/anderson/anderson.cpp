@@ -1,4 +1,7 @@
 /// \file Anderson acceleration (type II) of z = f(z). Equations, symbols and sources: README.md.
+#include <utility>
+#include <vector>
+
 #include <zstar/claims.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
@@ -76,43 +79,50 @@ class Anderson final : public zstar::Solver, public zstar::Statistics {
     if (s.alpha.is_cpu()) settle_by_loops(s);
     else settle_by_aten(s);
     if (window_.size() == 1) return plain(z, fz);
-    gains_.add(s.gain);
     if (s.limit.defined()) window_.limit(s.limit);
-    return damps_ ? window_.combined(s.alpha, 0.9 - 0.5 * s.gain) : window_.combined(s.alpha, o_.beta);
+    return damps_ ? window_.combined(s.alpha, s.beta) : window_.combined(std::move(s.alpha), o_.beta);
   }
 
  private:
   static constexpr double wild = 1e4;       // weights beyond this say more about rounding than about f
   static constexpr double useless = 0.95;   // gain above which old columns are taken to mislead
 
-  /// Weights by age, [B, n], gains, [B], and, where any sample forgets, how many pairs each may go on knowing, [B].
+  /// Weights by age, [B, n], where they follow the gain β, [B], and, where any sample forgets, how many pairs each may go on
+  /// knowing, [B].
   struct Step {
-    Tensor alpha, gain, limit;
+    Tensor alpha, beta, limit;
   };
+
+  /// β that follows the gain θ, of one sample or all.
+  template <class X>
+  static X damped(const X& gain) { return 0.9 - 0.5 * gain; }
 
   Tensor plain(const Tensor& z, const Tensor& fz) const { return o_.beta == 1.0 ? fz : torch::lerp(z, fz, o_.beta); }
 
   /// Gains of all samples; those that grew too far or whose weights are wild take their best iterate and forget the rest.
   void settle_by_loops(Step& s) {
     const std::int64_t batch = s.alpha.size(0), n = s.alpha.size(1);
-    s.gain = torch::empty({batch}, s.alpha.options());
+    unused_.resize(static_cast<std::size_t>(batch));
+    double* gains = n > 1 ? gains_.add(batch) : unused_.data();  // one pair has no choice
+    if (damps_) s.beta = torch::empty({batch}, s.alpha.options());
     const auto limit_of = [&](std::int64_t b) -> double& {
       if (!s.limit.defined()) s.limit = torch::full({batch}, INFINITY, s.alpha.options());
       return s.limit.data_ptr<double>()[b];
     };
-    for (std::int64_t b = 0; b < batch; ++b) {
-      const double* g = window_.raw_gram().data_ptr<double>() + b * n * n;
-      double *a = s.alpha.data_ptr<double>() + b * n, &best = best_.data_ptr<double>()[b], &gain = s.gain.data_ptr<double>()[b];
-      const auto known = static_cast<std::int64_t>(window_.length().data_ptr<double>()[b]);
+    const double *g = window_.raw_gram().data_ptr<double>(), *length = window_.length().data_ptr<double>();
+    double *a = s.alpha.data_ptr<double>(), *best = best_.data_ptr<double>();
+    for (std::int64_t b = 0; b < batch; ++b, g += n * n, a += n) {
+      const auto known = static_cast<std::int64_t>(length[b]);
       double combined2 = 0, largest = 0;
       for (std::int64_t i = 0; i < known; ++i) {
         largest = std::isfinite(a[i]) ? std::max(largest, std::abs(a[i])) : INFINITY;
         for (std::int64_t j = 0; j < known; ++j) combined2 += a[i] * a[j] * g[i * n + j];
       }
-      if (g[0] < best) best = g[0];
-      gain = g[0] > 0 ? std::sqrt(std::max(combined2, 0.0) / g[0]) : 0.0;
-      if (forgets_ && gain > useless) limit_of(b) = static_cast<double>((known + 1) / 2);
-      if (!(g[0] > o_.growth * o_.growth * best) && largest <= wild) continue;
+      if (g[0] < best[b]) best[b] = g[0];
+      gains[b] = g[0] > 0 ? std::sqrt(std::max(combined2, 0.0) / g[0]) : 0.0;
+      if (damps_) s.beta.data_ptr<double>()[b] = damped(gains[b]);
+      if (forgets_ && gains[b] > useless) limit_of(b) = static_cast<double>((known + 1) / 2);
+      if (!(g[0] > o_.growth * o_.growth * best[b]) && largest <= wild) continue;
       limit_of(b) = 0;
       std::int64_t least = 0;
       for (std::int64_t i = 1; i < known; ++i)
@@ -128,9 +138,11 @@ class Anderson final : public zstar::Solver, public zstar::Statistics {
     const Tensor infinite = torch::full_like(size2, INFINITY);
     best_ = torch::where(size2 < best_, size2, best_);
     const Tensor combined2 = (s.alpha.unsqueeze(1).matmul(gram).matmul(s.alpha.unsqueeze(2))).squeeze(2).squeeze(1).clamp_min(0.0);
-    s.gain = torch::where(size2 > 0, (combined2 / size2).sqrt(), torch::zeros_like(size2));
+    const Tensor gain = torch::where(size2 > 0, (combined2 / size2).sqrt(), torch::zeros_like(size2));
+    if (window_.size() > 1) gains_.add(gain);
+    if (damps_) s.beta = damped(gain);
     const Tensor restart = (size2 > o_.growth * o_.growth * best_) | ~(s.alpha.abs().amax(1) <= wild);
-    s.limit = forgets_ ? torch::where(s.gain > useless, ((window_.length() + 1) / 2).floor(), infinite) : infinite;
+    s.limit = forgets_ ? torch::where(gain > useless, ((window_.length() + 1) / 2).floor(), infinite) : infinite;
     s.limit = torch::where(restart, torch::zeros_like(size2), s.limit);
     const Tensor sizes = torch::where(known, gram.diagonal(0, 1, 2), infinite.unsqueeze(1)).nan_to_num(INFINITY, INFINITY);
     const Tensor best = torch::zeros_like(s.alpha).scatter_(1, sizes.argmin(1, /*keepdim=*/true), 1.0);
@@ -142,6 +154,7 @@ class Anderson final : public zstar::Solver, public zstar::Statistics {
   bool damps_, forgets_;
   zstar::ResidualWindow window_;
   zstar_anderson::Gains gains_;
+  std::vector<double> unused_;  // gains of a step without a choice
   Tensor best_;  // [B], least ‖r‖², float64
   std::int64_t step_ = 0;
 };

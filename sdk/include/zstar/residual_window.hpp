@@ -140,6 +140,12 @@ class ResidualWindow {
     if (beta == 1.0) return products_.combine(f_[0], f_, shifted(alpha));
     return with_residuals(alpha, alpha * (beta - 1.0));
   }
+  /// The same with weights that nobody needs any more.
+  Tensor combined(Tensor&& alpha, double beta = 1.0) const {
+    if (beta != 1.0) return combined(std::as_const(alpha), beta);
+    shift(alpha);
+    return products_.combine(f_[0], f_, alpha);
+  }
   /// The same with a β for each sample, [B].
   Tensor combined(const Tensor& alpha, const Tensor& beta) const { return with_residuals(alpha, alpha * (beta - 1.0).unsqueeze(1)); }
   /// Σ α_i r_i, [B, D].
@@ -149,9 +155,13 @@ class ResidualWindow {
   /// α less one for the newest, which is the base of the combination.
   static Tensor shifted(const Tensor& alpha) {
     Tensor c = alpha.clone();
-    if (!c.is_cpu()) c.select(1, 0).sub_(1.0);
-    else for (std::int64_t b = 0; b < c.size(0); ++b) c.data_ptr<double>()[b * c.size(1)] -= 1.0;
+    shift(c);
     return c;
+  }
+  static void shift(Tensor& alpha) {
+    if (!alpha.is_cpu()) return void(alpha.select(1, 0).sub_(1.0));
+    double* a = alpha.data_ptr<double>();
+    for (std::int64_t b = 0, n = alpha.size(1); b < alpha.size(0); ++b) a[b * n] -= 1.0;
   }
   Tensor with_residuals(const Tensor& alpha, const Tensor& of_residuals) const {
     std::vector<Tensor> columns = f_;
@@ -171,12 +181,13 @@ class ResidualWindow {
       return;
     }
     const Tensor to = before == n ? gram_ : torch::empty({batch, n, n}, row.options());
-    double* length = length_.data_ptr<double>();
+    double *length = length_.data_ptr<double>(), *target = to.data_ptr<double>();
+    const double* source = n == 1 ? nullptr : gram_.data_ptr<double>();
     for (std::int64_t b = 0; b < batch; ++b) {
       length[b] = std::min(length[b] + 1, static_cast<double>(n));
       if (n == 1) continue;
-      const double* from = gram_.data_ptr<double>() + b * before * before;
-      double* g = to.data_ptr<double>() + b * n * n;
+      const double* from = source + b * before * before;
+      double* g = target + b * n * n;
       for (std::int64_t i = n - 1; i > 0; --i)  // backwards: the two may be one buffer
         for (std::int64_t j = n - 1; j > 0; --j) g[i * n + j] = from[(i - 1) * before + j - 1];
     }
@@ -190,28 +201,27 @@ class ResidualWindow {
     }
     const std::int64_t n = size();
     const Tensor own = row.contiguous();
-    for (std::int64_t b = 0; b < own.size(0); ++b) {
-      double* g = gram_.data_ptr<double>() + b * n * n;
-      for (std::int64_t j = 0; j < n; ++j) g[j] = g[j * n] = own.data_ptr<double>()[b * n + j];
-    }
+    const double* from = own.data_ptr<double>();
+    double* g = gram_.data_ptr<double>();
+    for (std::int64_t b = 0; b < own.size(0); ++b, g += n * n, from += n)
+      for (std::int64_t j = 0; j < n; ++j) g[j] = g[j * n] = from[j];
   }
 
   Tensor weights_by_loops(double ridge, double drop) const {
     const std::int64_t batch = gram_.size(0), n = size();
     const Tensor alpha = torch::empty({batch, n}, gram_.options());
-    std::vector<double> differences(static_cast<std::size_t>(n * n)), rhs(static_cast<std::size_t>(n)), gamma(rhs);
-    for (std::int64_t b = 0; b < batch; ++b) {
-      const double* g = gram_.data_ptr<double>() + b * n * n;
-      const std::int64_t m = std::max<std::int64_t>(static_cast<std::int64_t>(length_.data_ptr<double>()[b]) - 1, 0);
+    small_.resize(static_cast<std::size_t>(n * (n + 2)));
+    double *differences = small_.data(), *rhs = differences + n * n, *gamma = rhs + n, *a = alpha.data_ptr<double>();
+    const double *g = gram_.data_ptr<double>(), *length = length_.data_ptr<double>();
+    for (std::int64_t b = 0; b < batch; ++b, g += n * n, a += n) {
+      const std::int64_t m = std::max<std::int64_t>(static_cast<std::int64_t>(length[b]) - 1, 0);
       for (std::int64_t i = 0; i < m; ++i) {
-        rhs[static_cast<std::size_t>(i)] = g[i] - g[i + 1];
-        for (std::int64_t j = 0; j < m; ++j)
-          differences[static_cast<std::size_t>(i * m + j)] = (g[i * n + j] - g[(i + 1) * n + j]) - (g[i * n + j + 1] - g[(i + 1) * n + j + 1]);
+        rhs[i] = g[i] - g[i + 1];
+        for (std::int64_t j = 0; j <= i; ++j)  // the factorisation reads the lower triangle
+          differences[i * m + j] = (g[i * n + j] - g[(i + 1) * n + j]) - (g[i * n + j + 1] - g[(i + 1) * n + j + 1]);
       }
-      detail::dropping_cholesky(differences.data(), rhs.data(), m, ridge, drop, gamma.data());
-      double* a = alpha.data_ptr<double>() + b * n;
-      for (std::int64_t i = 0; i < n; ++i)
-        a[i] = (i == 0 ? 1.0 : i <= m ? gamma[static_cast<std::size_t>(i - 1)] : 0.0) - (i < m ? gamma[static_cast<std::size_t>(i)] : 0.0);
+      detail::dropping_cholesky(differences, rhs, m, ridge, drop, work_, gamma);
+      for (std::int64_t i = 0; i < n; ++i) a[i] = (i == 0 ? 1.0 : i <= m ? gamma[i - 1] : 0.0) - (i < m ? gamma[i] : 0.0);
     }
     return alpha;
   }
@@ -220,6 +230,8 @@ class ResidualWindow {
   std::int64_t capacity_;
   std::vector<Tensor> r_, f_;  // [B, D], newest first; the residuals are buffers of the window alone
   Tensor gram_, length_;       // [B, n, n], [B] pairs known; float64
+  mutable std::vector<double> small_;  // of one sample, used again
+  mutable detail::CholeskyWork work_;
 };
 
 }  // namespace zstar

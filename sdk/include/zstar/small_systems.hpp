@@ -47,10 +47,22 @@ inline double eliminate(double* a, double* y, std::int64_t k) {
   return k == 0 ? 1 : largest / smallest;
 }
 
-/// Cholesky factorisation with the columns in order; a column that depends on those before it is left out (x = 0).
-inline void dropping_cholesky(const double* gram, const double* rhs, std::int64_t k, double ridge, double drop, double* x) {
-  std::vector<double> l(static_cast<std::size_t>(k * k), 0.0), y(static_cast<std::size_t>(k), 0.0), scale(y);
+/// What a factorisation needs beside its result, to be used again for the next sample.
+struct CholeskyWork {
+  void reserve(std::int64_t k) {
+    const auto n = static_cast<std::size_t>(k);
+    if (y.size() < n) l.resize(n * n), y.resize(n), scale.resize(n), used.reserve(n);
+    used.clear();
+  }
+  std::vector<double> l, y, scale;
   std::vector<std::int64_t> used;
+};
+
+/// Cholesky factorisation with the columns in order; a column that depends on those before it is left out (x = 0).
+inline void dropping_cholesky(const double* gram, const double* rhs, std::int64_t k, double ridge, double drop, CholeskyWork& work, double* x) {
+  work.reserve(k);
+  double *l = work.l.data(), *y = work.y.data(), *scale = work.scale.data();
+  std::vector<std::int64_t>& used = work.used;
   std::fill_n(x, k, 0.0);
   for (std::int64_t j = 0; j < k; ++j) {
     const double norm2 = gram[j * k + j];
@@ -119,8 +131,9 @@ inline torch::Tensor gram_least_squares(const torch::Tensor& gram, const torch::
     return solution.x * scale;
   }
   const torch::Tensor g = gram.contiguous(), r = rhs.contiguous(), x = torch::empty({batch, k}, torch::kFloat64);
+  detail::CholeskyWork work;
   for (std::int64_t b = 0; b < batch; ++b)
-    detail::dropping_cholesky(g.data_ptr<double>() + b * k * k, r.data_ptr<double>() + b * k, k, ridge, drop,
+    detail::dropping_cholesky(g.data_ptr<double>() + b * k * k, r.data_ptr<double>() + b * k, k, ridge, drop, work,
                               x.data_ptr<double>() + b * k);
   return x;
 }
