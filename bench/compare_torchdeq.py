@@ -18,7 +18,8 @@ import subprocess
 import sys
 import time
 
-allocator = {'MALLOC_MMAP_THRESHOLD_': '33554432', 'MALLOC_TRIM_THRESHOLD_': '4294967296', 'MALLOC_TOP_PAD_': '268435456'}
+allocator = {'MALLOC_MMAP_THRESHOLD_': '33554432', 'MALLOC_TRIM_THRESHOLD_': '4294967296', 'MALLOC_TOP_PAD_': '268435456',
+             'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
 ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 ap.add_argument('--torchdeq', required=True)
 ap.add_argument('--program', default=str(pathlib.Path(__file__).resolve().parent.parent / 'build/release/bin/bench_overhead'))
@@ -136,7 +137,7 @@ with torch.no_grad():
 ours.stdin.close()
 ours.wait()
 if args.memory:
-    plain = {k: v for k, v in os.environ.items() if not k.startswith('MALLOC_')}
+    plain = {k: v for k, v in os.environ.items() if k not in allocator}
     mine = int(subprocess.check_output([args.program, '--memory', 'broyden'], text=True, env={**plain, 'MALLOC_MMAP_THRESHOLD_': '131072'}))
     theirs = int(subprocess.check_output([sys.executable, __file__, '--torchdeq', args.torchdeq, '--peer-memory'], text=True,
                                          env={**plain, 'MALLOC_MMAP_THRESHOLD_': '131072'}))

@@ -6,7 +6,6 @@
 ///
 /// Both sides alternate in one process on one thread; trace, best iterate and reasons are on. Times are of the processor, so
 /// that other work on the machine takes part only through the caches.
-#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +18,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/workloads.hpp"
+#include "core/solve/allocator.hpp"
 #include "tests/support/parts.hpp"
 
 namespace {
@@ -166,11 +166,7 @@ int main(int argc, char** argv) {
     ::setenv("OPENBLAS_NUM_THREADS", "1", 1);
     ::execv("/proc/self/exe", argv);
   }
-  if (std::getenv("MALLOC_MMAP_THRESHOLD_") == nullptr) {  // as the program does; a peer is timed with the same setting
-    ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
-    ::mallopt(M_TRIM_THRESHOLD, 2047 << 20);
-    ::mallopt(M_TOP_PAD, 256 << 20);
-  }
+  solve::keep_large_blocks();  // as the program does; a peer is timed with the same setting
   try {
     return run({argv + 1, argv + argc});
   } catch (const std::exception& error) {

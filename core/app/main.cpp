@@ -1,5 +1,4 @@
 /// \file The program zstar.
-#include <malloc.h>
 
 #include <iostream>
 
@@ -9,6 +8,7 @@
 #include "core/app/help.hpp"
 #include "core/experiment/experiment.hpp"
 #include "core/plugins/discovery.hpp"
+#include "core/solve/allocator.hpp"
 #include "core/training/plugin_files.hpp"
 #include "zstar/abi/tag.hpp"
 #include "zstar/guard.hpp"
@@ -61,14 +61,6 @@ Arguments parse(const Command& command, const std::vector<std::string>& words) {
 }
 
 namespace {
-
-/// Blocks of large tensors stay with the process: glibc would give each back to the system and take page faults for
-/// the next one.
-void keep_large_blocks() {
-  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  ::mallopt(M_TRIM_THRESHOLD, 2047 << 20);
-  ::mallopt(M_TOP_PAD, 256 << 20);
-}
 
 int version() {
   load_cuda();
@@ -128,7 +120,7 @@ int dispatch(const std::vector<std::string>& words, const std::string& line) {
 }  // namespace zstar::app
 
 int main(int argc, char** argv) {
-  zstar::app::keep_large_blocks();
+  zstar::solve::keep_large_blocks();
   std::string line = "zstar";
   for (int i = 1; i < argc; ++i) line += std::string(" ") + argv[i];
   try {
