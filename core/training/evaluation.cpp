@@ -62,17 +62,28 @@ std::vector<runs::Record> Trainer::evaluate_splits(std::optional<Metric>& select
   return records;
 }
 
+/// Better by the metric, or as good with a smaller loss: few samples to validate by leave many evaluations with the same accuracy.
+bool Trainer::is_best(const Metric& metric, double loss) const {
+  if (!best_) return true;
+  if (metric.value == best_->metric) return loss < best_->loss;
+  return metric.higher_is_better ? metric.value > best_->metric : metric.value < best_->metric;
+}
+
 /// Evaluates the averaged weights where they are kept. \return false if a signal came; the evaluation is then still due
 bool Trainer::evaluate() {
   std::optional<Metric> selecting;
   std::optional<runs::Checkpoint> best;
   std::vector<runs::Record> records;
+  double loss = 0;
   {
     const Optimiser::Averaged averaged(optimiser_);
     records = evaluate_splits(selecting);
     if (signals_.caught()) return false;
-    const double sign = selecting && selecting->higher_is_better ? 1 : -1;
-    if (selecting && (!best_ || sign * selecting->value > sign * *best_)) save_weights(session_.model(), best.emplace());
+    if (selecting) {
+      for (const auto& [name, value] : records.front().numbers)
+        if (name == "loss") loss = value;
+      if (is_best(*selecting, loss)) save_weights(session_.model(), best.emplace());
+    }
   }
   for (const runs::Record& record : records) {
     metrics_.add(record);
@@ -82,7 +93,7 @@ bool Trainer::evaluate() {
     console_.line(text);
   }
   if (selecting) latest_metric_ = fmt::format("{} {:.4g}", selecting->name, selecting->value);
-  if (best) best_ = selecting->value;
+  if (best) best_ = {selecting->value, loss};
   evaluations_without_gain_ = best || !selecting ? 0 : evaluations_without_gain_ + 1;
   evaluation_due_ = false;
   checkpoint(best ? &*best : nullptr);

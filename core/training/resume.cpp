@@ -26,8 +26,8 @@ void Trainer::checkpoint(const runs::Checkpoint* best) {
   if (session_.device.is_cuda()) c.tensors["random/cuda"] = generator_.get_state();
   nlohmann::json state{{"step", step_}, {"epoch", epoch_}, {"batch", batch_}, {"without_gain", evaluations_without_gain_}, {"skipped", skipped_},
                        {"evaluation_due", evaluation_due_}, {"records", metrics_.records()}, {"losses", loss_count_}, {"samples", samples_}};
-  if (best_) state["best"] = *best_;
   c.tensors["loss_sum"] = torch::tensor({loss_sum_}, torch::kFloat64);  // not in the JSON: it may be infinite
+  if (best_) c.tensors["best"] = torch::tensor({best_->metric, best_->loss}, torch::kFloat64);
   c.state = state.dump();
   fs::create_directories(run_ / "checkpoints");
   runs::save(c, run_ / "checkpoints" / fmt::format("step-{:09d}.ckpt", step_));
@@ -71,7 +71,8 @@ void Trainer::restore(const runs::Checkpoint& c) {
   evaluations_without_gain_ = state.at("without_gain"), skipped_ = state.at("skipped");
   evaluation_due_ = state.at("evaluation_due"), records_ = state.at("records");
   loss_count_ = state.at("losses"), samples_ = state.at("samples");
-  best_ = state.contains("best") ? std::optional(state.at("best").get<double>()) : std::nullopt;
+  best_.reset();
+  if (const auto best = c.tensors.find("best"); best != c.tensors.end()) best_ = {best->second[0].item<double>(), best->second[1].item<double>()};
   load_weights(session_.model(), c);
   optimiser_.load(c);
   if (auto* carrying = query<Carries>(session_.model())) {

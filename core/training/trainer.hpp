@@ -45,6 +45,7 @@ class Trainer {
   void record_training();
   bool evaluate();
   std::vector<runs::Record> evaluate_splits(std::optional<Metric>& selecting);
+  bool is_best(const Metric& metric, double loss) const;
   void checkpoint(const runs::Checkpoint* best = nullptr);
   void restore(const runs::Checkpoint& checkpoint);
   bool finished() const;
@@ -52,6 +53,11 @@ class Trainer {
 
   const experiment::Experiment& experiment_;
   Session& session_;
+  /// Of the best evaluation so far.
+  struct Best {
+    double metric, loss;
+  };
+
   const std::filesystem::path run_;
   Console& console_;
   const TrainOptions train_;
@@ -70,7 +76,7 @@ class Trainer {
   std::int64_t step_ = 0, epoch_ = 0, batch_ = 0, pending_ = 0, evaluations_without_gain_ = 0, skipped_ = 0;
   std::vector<std::int64_t> pass_;  ///< samples of each batch of this pass
   bool evaluation_due_ = false;
-  std::optional<double> best_;
+  std::optional<Best> best_;
   std::string latest_metric_;  ///< "accuracy 0.98" of the last evaluation
   double loss_sum_ = 0, last_loss_ = 0;
   std::int64_t loss_count_ = 0, samples_ = 0, records_ = 0;

@@ -70,6 +70,17 @@ TEST(Training, KeepsTheLastCheckpointsAndTheBest) {
   EXPECT_TRUE(test::fs::exists(run.run / "checkpoints/best.ckpt"));
 }
 
+TEST(Training, KeepsAsTheBestOfEqualMetricsTheOneWithTheSmallestLoss) {
+  const Trained run({"train.epochs=12", "train.batch_size=30", "optimizer.lr=0.02"});
+  const auto records = run.records("validation");
+  const auto better = [](const auto& a, const auto& b) { return a["accuracy"] != b["accuracy"] ? a["accuracy"] < b["accuracy"] : a["loss"] > b["loss"]; };
+  const auto best = *std::max_element(records.begin(), records.end(), better);
+  const auto first = *std::find_if(records.begin(), records.end(), [&best](const auto& r) { return r["accuracy"] == best["accuracy"]; });
+  ASSERT_NE(first["step"], best["step"]) << "no two evaluations are equally accurate; choose other settings";
+
+  EXPECT_EQ(nlohmann::json::parse(runs::load(run.run / "checkpoints/best.ckpt").state)["step"], best["step"]);
+}
+
 TEST(Training, EvaluatesTheAveragedWeightsAndTrainsTheOthers) {
   const Trained plain({"train.epochs=4", "train.batch_size=10"}), averaged({"train.epochs=4", "train.batch_size=10", "train.ema=0.9"});
 
