@@ -88,6 +88,14 @@ TEST(Training, EvaluatesTheAveragedWeightsAndTrainsTheOthers) {
   EXPECT_NE(averaged.records("test").back()["loss"].get<double>(), plain.records("test").back()["loss"].get<double>());
 }
 
+TEST(Training, StartsFromTheWeightsOfAnotherRun) {
+  const Trained first({"train.epochs=2", "train.batch_size=10"});
+  const std::string last = runs::checkpoints(first.run).front().string();
+  const Trained next({"train.epochs=1", "train.batch_size=30", "experiment.seed=2", "optimizer.lr=0.0", "train.weights=" + last});  // a rate of zero: nothing is learned
+
+  EXPECT_TRUE(next.weights().equal(first.weights()));
+}
+
 TEST(Training, StopsSkipsOrWarnsWhenALossIsNotFinite) {
   const auto diverging = [](const std::string& what) {  // the first step makes the weights infinite
     return std::vector<std::string>{"train.epochs=3", "train.batch_size=30", "optimizer.lr=1e300", "optimizer.weight_decay=1e300", "train.on_divergence=" + what};

@@ -11,21 +11,22 @@ using namespace zstar_images;
 class Database {
  public:
   explicit Database(fs::path folder) : folder_(std::move(folder)) {
-    expect(mdb_env_create(&environment_));
-    expect(mdb_env_set_mapsize(environment_, std::size_t{1} << 40));  // room of addresses, not of memory
-    expect(mdb_env_open(environment_, folder_.c_str(), MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0));
-    const Reading reading(*this);
+    MDB_env* environment = nullptr;
+    expect(mdb_env_create(&environment));
+    environment_.reset(environment);
+    expect(mdb_env_set_mapsize(environment, std::size_t{1} << 40));  // room of addresses, not of memory
+    expect(mdb_env_open(environment, folder_.c_str(), MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0));
+    Reading reading(*this);
+    expect(mdb_dbi_open(reading.transaction, nullptr, 0, &table_));
     MDB_cursor* cursor = nullptr;
-    expect(mdb_cursor_open(reading.transaction, reading.table, &cursor));
+    expect(mdb_cursor_open(reading.transaction, table_, &cursor));
     MDB_val key, value;
     int code = 0;
     while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) keys_.emplace_back(static_cast<const char*>(key.mv_data), key.mv_size);
     mdb_cursor_close(cursor);
     if (code != MDB_NOTFOUND) expect(code);
+    expect(mdb_txn_commit(std::exchange(reading.transaction, nullptr)));  // the handle of the table stays, for all threads
   }
-  Database(const Database&) = delete;
-  Database& operator=(const Database&) = delete;
-  ~Database() { mdb_env_close(environment_); }
 
   std::int64_t size() const { return static_cast<std::int64_t>(keys_.size()); }
   const fs::path& folder() const { return folder_; }
@@ -33,26 +34,27 @@ class Database {
     const std::string& name = keys_[static_cast<std::size_t>(index)];
     const Reading reading(*this);
     MDB_val key{name.size(), const_cast<char*>(name.data())}, value;
-    expect(mdb_get(reading.transaction, reading.table, &key, &value));
+    expect(mdb_get(reading.transaction, table_, &key, &value));
     return {static_cast<const char*>(value.mv_data), value.mv_size};
   }
 
  private:
   struct Reading {
-    explicit Reading(const Database& base) {
-      base.expect(mdb_txn_begin(base.environment_, nullptr, MDB_RDONLY, &transaction));
-      base.expect(mdb_dbi_open(transaction, nullptr, 0, &table));
+    explicit Reading(const Database& base) { base.expect(mdb_txn_begin(base.environment_.get(), nullptr, MDB_RDONLY, &transaction)); }
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+    ~Reading() {
+      if (transaction) mdb_txn_abort(transaction);
     }
-    ~Reading() { mdb_txn_abort(transaction); }
     MDB_txn* transaction = nullptr;
-    MDB_dbi table = 0;
   };
   void expect(int code) const {
     if (code != 0) damaged(folder_, std::string("cannot be read as an LMDB database: ") + mdb_strerror(code));
   }
 
   fs::path folder_;
-  MDB_env* environment_ = nullptr;
+  std::unique_ptr<MDB_env, void (*)(MDB_env*)> environment_{nullptr, mdb_env_close};
+  MDB_dbi table_ = 0;
   std::vector<std::string> keys_;
 };
 
