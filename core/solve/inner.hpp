@@ -2,8 +2,11 @@
 /// \file The bodies of the inner products of rows, for kernels.cpp (float64) and inner.cpp (float32).
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
+
+#include "core/solve/kernels.hpp"
 
 // One body, three instruction sets, chosen by the loader.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -24,23 +27,29 @@ constexpr std::int64_t block = 1024;
 using Four = double __attribute__((vector_size(32)));
 
 template <class T>
-ZSTAR_INLINE Four load(const T* p) {
-  T x __attribute__((vector_size(4 * sizeof(T))));
-  std::memcpy(&x, p, sizeof x);
+ZSTAR_INLINE T value(T x) {
+  return x;
+}
+ZSTAR_INLINE float value(Brain x) { return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16); }
+
+template <class C>
+ZSTAR_INLINE Four load(const C* p) {
+  C x[4];
+  std::memcpy(x, p, sizeof x);
   Four wide;
-  for (int i = 0; i < 4; ++i) wide[i] = static_cast<double>(x[i]);
+  for (int i = 0; i < 4; ++i) wide[i] = static_cast<double>(value(x[i]));
   return wide;
 }
 
 ZSTAR_INLINE double sum(const Four& p) { return (p[0] + p[2]) + (p[1] + p[3]); }
 
 /// out[k · stride] += ⟨a_k, b⟩ for k < K: b is read once.
-template <int K, class T>
-ZSTAR_INLINE void dot_group(const T* const* a, std::int64_t offset, const T* b, std::int64_t n, double* out, std::size_t stride) {
+template <int K, class C, class T>
+ZSTAR_INLINE void dot_group(const C* const* a, std::int64_t offset, const T* b, std::int64_t n, double* out, std::size_t stride) {
   constexpr int ways = K == 1 ? 4 : K <= 4 ? 2 : 1;  // sums under way for each product: an addition takes four cycles
   Four part[K][ways] = {};
   double rest[K] = {};
-  const T* from[K];
+  const C* from[K];
   for (int k = 0; k < K; ++k) from[k] = a[k] + offset;
   std::int64_t i = 0;
   for (; i + 4 * ways <= n; i += 4 * ways)
@@ -49,7 +58,7 @@ ZSTAR_INLINE void dot_group(const T* const* a, std::int64_t offset, const T* b, 
       for (int k = 0; k < K; ++k) part[k][w] += load(from[k] + i + 4 * w) * y;
     }
   for (; i < n; ++i)
-    for (int k = 0; k < K; ++k) rest[k] += static_cast<double>(from[k][i]) * static_cast<double>(b[i]);
+    for (int k = 0; k < K; ++k) rest[k] += static_cast<double>(value(from[k][i])) * static_cast<double>(b[i]);
   for (int k = 0; k < K; ++k) {
     Four all = part[k][0];
     for (int w = 1; w < ways; ++w) all += part[k][w];
@@ -57,8 +66,8 @@ ZSTAR_INLINE void dot_group(const T* const* a, std::int64_t offset, const T* b, 
   }
 }
 
-template <class T>
-ZSTAR_INLINE void dots_with(const T* const* a, std::size_t na, std::int64_t offset, const T* b, std::int64_t n, double* out, std::size_t stride) {
+template <class C, class T>
+ZSTAR_INLINE void dots_with(const C* const* a, std::size_t na, std::int64_t offset, const T* b, std::int64_t n, double* out, std::size_t stride) {
   std::size_t i = 0;
   for (; i + 8 <= na; i += 8) dot_group<8>(a + i, offset, b, n, out + i * stride, stride);
   switch (na - i) {
@@ -73,8 +82,8 @@ ZSTAR_INLINE void dots_with(const T* const* a, std::size_t na, std::int64_t offs
   }
 }
 
-template <class T>
-ZSTAR_INLINE void dots_body(const T* const* a, std::size_t na, const T* const* b, std::size_t nb, std::int64_t n, double* out) {
+template <class C, class T>
+ZSTAR_INLINE void dots_body(const C* const* a, std::size_t na, const T* const* b, std::size_t nb, std::int64_t n, double* out) {
   std::fill_n(out, na * nb, 0.0);
   for (std::int64_t begin = 0; begin < n; begin += block)
     for (std::size_t j = 0; j < nb; ++j) dots_with(a, na, begin, b[j] + begin, std::min(block, n - begin), out + j, nb);
@@ -92,8 +101,8 @@ ZSTAR_INLINE void difference_dots_body(const T* x, const T* y, const T* const* c
 }
 
 /// ⟨a_k, v⟩ for k < K, then ⟨a_j, a_i⟩ for 0 < i ≤ j < K, row by row of the triangle: every vector is read once.
-template <int K, class T>
-ZSTAR_INLINE void triangle_group(const T* const* a, const T* v, std::int64_t n, double* out) {
+template <int K, class C, class T>
+ZSTAR_INLINE void triangle_group(const C* const* a, const T* v, std::int64_t n, double* out) {
   constexpr int products = K + K * (K - 1) / 2;
   Four part[products] = {};
   double rest[products] = {};
@@ -111,14 +120,14 @@ ZSTAR_INLINE void triangle_group(const T* const* a, const T* v, std::int64_t n, 
   }
   for (; i < n; ++i) {
     double x[K];
-    for (int k = 0; k < K; ++k) x[k] = static_cast<double>(a[k][i]);
+    for (int k = 0; k < K; ++k) x[k] = static_cast<double>(value(a[k][i]));
     add(x, static_cast<double>(v[i]), rest);
   }
   for (int p = 0; p < products; ++p) out[p] = sum(part[p]) + rest[p];
 }
 
-template <class T>
-ZSTAR_INLINE void triangle_body(const T* const* a, std::size_t k, const T* v, std::int64_t n, double* out) {
+template <class C, class T>
+ZSTAR_INLINE void triangle_body(const C* const* a, std::size_t k, const T* v, std::int64_t n, double* out) {
   switch (k) {
     case 1: return triangle_group<1>(a, v, n, out);
     case 2: return triangle_group<2>(a, v, n, out);
@@ -129,17 +138,18 @@ ZSTAR_INLINE void triangle_body(const T* const* a, std::size_t k, const T* v, st
 
 }  // namespace
 
-#define ZSTAR_INNER_KERNELS(T)                                                                                          \
-  ZSTAR_CLONES void dots(const T* const* a, std::size_t na, const T* const* b, std::size_t nb, std::int64_t n,          \
+#define ZSTAR_INNER_KERNELS(C, T)                                                                                       \
+  ZSTAR_CLONES void dots(const C* const* a, std::size_t na, const T* const* b, std::size_t nb, std::int64_t n,          \
                          double* out) {                                                                                 \
     dots_body(a, na, b, nb, n, out);                                                                                    \
   }                                                                                                                     \
+  ZSTAR_CLONES void triangle(const C* const* a, std::size_t k, const T* v, std::int64_t n, double* out) {               \
+    triangle_body(a, k, v, n, out);                                                                                     \
+  }
+#define ZSTAR_DIFFERENCE_KERNELS(T)                                                                                     \
   ZSTAR_CLONES void difference_dots(const T* a, const T* b, const T* const* columns, std::size_t k, T* r,               \
                                     std::int64_t n, double* out) {                                                      \
     difference_dots_body(a, b, columns, k, r, n, out);                                                                  \
-  }                                                                                                                     \
-  ZSTAR_CLONES void triangle(const T* const* a, std::size_t k, const T* v, std::int64_t n, double* out) {               \
-    triangle_body(a, k, v, n, out);                                                                                     \
   }
 
 }  // namespace zstar::solve::kernels

@@ -43,19 +43,19 @@ ZSTAR_INLINE void residual_body(const T* z, const T* f, std::int64_t n, double o
   }
 }
 
-template <int K, class T>
-ZSTAR_INLINE void combine_group(const T* base, const T* const* columns, const T* c, std::int64_t n, T* out) {
+template <int K, class C, class T>
+ZSTAR_INLINE void combine_group(const T* base, const C* const* columns, const T* c, std::int64_t n, T* out) {
 #pragma GCC ivdep
   for (std::int64_t i = 0; i < n; ++i) {
     T x = base[i];
-    for (int k = 0; k < K; ++k) x += c[k] * columns[k][i];
+    for (int k = 0; k < K; ++k) x += c[k] * value(columns[k][i]);
     out[i] = x;
   }
 }
 
 /// At most eight columns: each is a stream of its own.
-template <class T>
-ZSTAR_INLINE void combine_some(const T* base, const T* const* columns, const T* c, std::size_t k, std::int64_t n, T* out) {
+template <class C, class T>
+ZSTAR_INLINE void combine_some(const T* base, const C* const* columns, const T* c, std::size_t k, std::int64_t n, T* out) {
   switch (k) {
     case 8: return combine_group<8>(base, columns, c, n, out);
     case 7: return combine_group<7>(base, columns, c, n, out);
@@ -69,12 +69,12 @@ ZSTAR_INLINE void combine_some(const T* base, const T* const* columns, const T* 
   }
 }
 
-template <class T>
-ZSTAR_INLINE void combine_body(const T* base, const T* const* columns, const double* c, std::size_t k, std::int64_t n, T* out) {
+template <class C, class T>
+ZSTAR_INLINE void combine_body(const T* base, const C* const* columns, const double* c, std::size_t k, std::int64_t n, T* out) {
   const T* from = base;
   std::size_t j = 0;
   do {
-    const T* taken[8];
+    const C* taken[8];
     T factors[8];
     std::size_t count = 0;
     for (; j < k && count < 8; ++j)
@@ -85,12 +85,12 @@ ZSTAR_INLINE void combine_body(const T* base, const T* const* columns, const dou
 }
 
 /// v = base + Σ_j c_j columns_j \return ⟨v, v⟩
-template <class T>
-ZSTAR_INLINE double combine_and_square(const T* base, const T* const* columns, const double* c, std::size_t k, std::int64_t n, T* v) {
+template <class C, class T>
+ZSTAR_INLINE double combine_and_square(const T* base, const C* const* columns, const double* c, std::size_t k, std::int64_t n, T* v) {
   double total = 0;
   for (std::int64_t begin = 0; begin < n; begin += block) {
     const std::int64_t count = std::min(block, n - begin);
-    const T* moved[group] = {};
+    const C* moved[group] = {};
     for (std::size_t j = 0; j < k; ++j) moved[j] = columns[j] + begin;
     combine_body(base + begin, moved, c, k, count, v + begin);
     const T* own = v + begin;
@@ -101,8 +101,8 @@ ZSTAR_INLINE double combine_and_square(const T* base, const T* const* columns, c
 
 /// The factors j … j + k − 1, where left_i is right_{i+1}: all inner products with v as it stands and of the vectors among
 /// themselves give those with v on its way, so that each vector is read once from memory.
-template <class T>
-ZSTAR_INLINE double linked(const Factors<T>& f, std::size_t j, std::size_t k, std::int64_t n, T* v, double* dots) {
+template <class C, class T>
+ZSTAR_INLINE double linked(const Factors<C>& f, std::size_t j, std::size_t k, std::int64_t n, T* v, double* dots) {
   double products[group + group * (group - 1) / 2], factors[group];
   triangle(f.right + j, k, v, n, products);
   const double* row = products + k;
@@ -117,17 +117,17 @@ ZSTAR_INLINE double linked(const Factors<T>& f, std::size_t j, std::size_t k, st
 }
 
 /// One factor of any kind.
-template <class T>
-ZSTAR_INLINE double single(const Factors<T>& f, std::size_t j, std::int64_t n, T* v, double* dot) {
+template <class C, class T>
+ZSTAR_INLINE double single(const Factors<C>& f, std::size_t j, std::int64_t n, T* v, double* dot) {
   triangle(f.right + j, 1, v, n, dot);
-  if (j >= f.left_count) return combine_and_square<T>(v, nullptr, nullptr, 0, n, v);
-  const T* columns[2] = {f.left[j], f.right[j]};
+  if (j >= f.left_count) return combine_and_square<C, T>(v, nullptr, nullptr, 0, n, v);
+  const C* columns[2] = {f.left[j], f.right[j]};
   const double factors[2] = {f.c[j] == 0 ? 0 : f.c[j] * *dot, !f.e || f.e[j] == 0 ? 0 : f.e[j] * *dot};
   return combine_and_square(v, columns, factors, 2, n, v);
 }
 
-template <class T>
-ZSTAR_INLINE void chain_body(const T* a, const T* b, const Factors<T>& f, std::int64_t n, T* v, double* dots) {
+template <class C, class T>
+ZSTAR_INLINE void chain_body(const T* a, const T* b, const Factors<C>& f, std::int64_t n, T* v, double* dots) {
   const double minus = -1;
   double length2 = combine_and_square(a, &b, &minus, b ? 1 : 0, n, v);
   *dots++ = length2;
@@ -142,17 +142,22 @@ ZSTAR_INLINE void chain_body(const T* a, const T* b, const Factors<T>& f, std::i
 
 }  // namespace
 
-#define ZSTAR_KERNELS(T)                                                                                                \
-  ZSTAR_CLONES void residual(const T* z, const T* f, std::int64_t n, double out[2]) { residual_body(z, f, n, out); }    \
-  ZSTAR_CLONES void combine(const T* base, const T* const* columns, const double* c, std::size_t k, std::int64_t n,     \
+#define ZSTAR_KERNELS(C, T)                                                                                             \
+  ZSTAR_CLONES void combine(const T* base, const C* const* columns, const double* c, std::size_t k, std::int64_t n,     \
                             T* out) {                                                                                   \
     combine_body(base, columns, c, k, n, out);                                                                          \
   }                                                                                                                     \
-  ZSTAR_CLONES void chain(const T* a, const T* b, const Factors<T>& f, std::int64_t n, T* v, double* dots) {            \
+  ZSTAR_CLONES void chain(const T* a, const T* b, const Factors<C>& f, std::int64_t n, T* v, double* dots) {            \
     chain_body(a, b, f, n, v, dots);                                                                                    \
   }
-ZSTAR_INNER_KERNELS(double)
-ZSTAR_KERNELS(float)
-ZSTAR_KERNELS(double)
+#define ZSTAR_RESIDUAL_KERNELS(T)                                                                                       \
+  ZSTAR_CLONES void residual(const T* z, const T* f, std::int64_t n, double out[2]) { residual_body(z, f, n, out); }
+ZSTAR_RESIDUAL_KERNELS(float)
+ZSTAR_RESIDUAL_KERNELS(double)
+ZSTAR_INNER_KERNELS(double, double)
+ZSTAR_DIFFERENCE_KERNELS(double)
+ZSTAR_KERNELS(float, float)
+ZSTAR_KERNELS(double, double)
+ZSTAR_KERNELS(Brain, float)
 
 }  // namespace zstar::solve::kernels

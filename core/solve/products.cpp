@@ -1,4 +1,6 @@
 /// \file Inner products and combinations within one process.
+#include <type_traits>
+
 #include <ATen/Parallel.h>
 
 #include "core/solve/kernels.hpp"
@@ -18,13 +20,22 @@ bool fused(const std::vector<Tensor>& tensors, const Tensor& like) {
   return true;
 }
 
+/// Rows of bfloat16 beside float32.
+bool narrow(const std::vector<Tensor>& tensors, const Tensor& like) {
+  for (const Tensor& t : tensors)
+    if (!t.is_cpu() || !t.is_contiguous() || t.scalar_type() != torch::kBFloat16) return false;
+  return like.scalar_type() == torch::kFloat32;
+}
+
 template <class T>
 using Pointers = c10::SmallVector<T*, 32>;
 
-template <class T>
-Pointers<const T> pointers(const std::vector<Tensor>& tensors) {
-  Pointers<const T> all;
-  for (const Tensor& t : tensors) all.push_back(t.data_ptr<T>());
+template <class C>
+Pointers<const C> pointers(const std::vector<Tensor>& tensors) {
+  Pointers<const C> all;
+  for (const Tensor& t : tensors)
+    if constexpr (std::is_same_v<C, kernels::Brain>) all.push_back(reinterpret_cast<const C*>(t.data_ptr<at::BFloat16>()));
+    else all.push_back(t.data_ptr<C>());
   return all;
 }
 
@@ -40,12 +51,14 @@ void over_rows(std::int64_t batch, std::int64_t work, const Body& body) {
   else at::parallel_for(0, batch, 1, body);
 }
 
-template <class T>
+template <class C, class T>
 void dots_rows(const std::vector<Tensor>& a, const std::vector<Tensor>& b, double* out) {
   const std::int64_t batch = b[0].size(0), width = b[0].size(1);
-  const auto pa = pointers<T>(a), pb = pointers<T>(b);
+  const auto pa = pointers<C>(a);
+  const auto pb = pointers<T>(b);
   over_rows(batch, width * static_cast<std::int64_t>(a.size()), [&](std::int64_t begin, std::int64_t end) {
-    auto ra = pa, rb = pb;
+    auto ra = pa;
+    auto rb = pb;
     for (std::int64_t i = begin; i < end; ++i) {
       move_to(ra, pa, i * width), move_to(rb, pb, i * width);
       kernels::dots(ra.data(), ra.size(), rb.data(), rb.size(), width, out + static_cast<std::size_t>(i) * ra.size() * rb.size());
@@ -69,11 +82,11 @@ void difference_rows(const Tensor& a, const Tensor& b, const std::vector<Tensor>
   });
 }
 
-template <class T>
+template <class C, class T>
 void combine_rows(const Tensor& base, const std::vector<Tensor>& columns, const double* c, const Tensor& out) {
   const std::int64_t batch = base.size(0), width = base.size(1);
   const auto k = columns.size();
-  const auto first = pointers<T>(columns);
+  const auto first = pointers<C>(columns);
   const T* from = base.data_ptr<T>();
   T* to = out.data_ptr<T>();
   over_rows(batch, width * static_cast<std::int64_t>(k), [&](std::int64_t begin, std::int64_t end) {
@@ -85,11 +98,11 @@ void combine_rows(const Tensor& base, const std::vector<Tensor>& columns, const 
   });
 }
 
-template <class T>
+template <class C, class T>
 void chain_rows(const Tensor& a, const Tensor& b, const std::vector<Tensor>& left, const std::vector<Tensor>& right,
                 const double* c, const double* e, const ChainResult& out) {
   const std::int64_t batch = a.size(0), width = a.size(1);
-  const auto l = pointers<T>(left), r = pointers<T>(right);
+  const auto l = pointers<C>(left), r = pointers<C>(right);
   const T *from = a.data_ptr<T>(), *minus = b.defined() ? b.data_ptr<T>() : nullptr;
   T* v = out.v.data_ptr<T>();
   double* dots = out.dots.data_ptr<double>();
@@ -98,7 +111,7 @@ void chain_rows(const Tensor& a, const Tensor& b, const std::vector<Tensor>& lef
     for (std::int64_t i = begin; i < end; ++i) {
       move_to(lr, l, i * width), move_to(rr, r, i * width);
       const auto row = static_cast<std::size_t>(i);
-      const kernels::Factors<T> factors{lr.data(), rr.data(), l.size(), r.size(), c + row * l.size(), e ? e + row * l.size() : nullptr};
+      const kernels::Factors<C> factors{lr.data(), rr.data(), l.size(), r.size(), c + row * l.size(), e ? e + row * l.size() : nullptr};
       kernels::chain(from + i * width, minus ? minus + i * width : nullptr, factors, width, v + i * width, dots + row * (r.size() + 2));
     }
   });
@@ -108,21 +121,25 @@ class LocalProducts final : public Products {
  public:
   Tensor dots(const std::vector<Tensor>& a, const std::vector<Tensor>& b) override {
     const Tensor& like = b.front();
-    if (!fused(a, like) || !fused(b, like)) return dots_aten(a, b);
+    const bool low = narrow(a, like);
+    if (!(low || fused(a, like)) || !fused(b, like)) return dots_aten(a, b);
     const auto na = static_cast<std::int64_t>(a.size()), nb = static_cast<std::int64_t>(b.size());
     const Tensor out = torch::empty({like.size(0), na, nb}, torch::kFloat64);
-    if (like.scalar_type() == torch::kFloat32) dots_rows<float>(a, b, out.data_ptr<double>());
-    else dots_rows<double>(a, b, out.data_ptr<double>());
+    if (low) dots_rows<kernels::Brain, float>(a, b, out.data_ptr<double>());
+    else if (like.scalar_type() == torch::kFloat32) dots_rows<float, float>(a, b, out.data_ptr<double>());
+    else dots_rows<double, double>(a, b, out.data_ptr<double>());
     return out;
   }
 
   Tensor combine(const Tensor& base, const std::vector<Tensor>& columns, const Tensor& coefficients) override {
     if (columns.empty()) return base;
-    if (!fused(base, base) || !fused(columns, base) || !coefficients.is_cpu()) return combine_aten(base, columns, coefficients);
+    const bool low = narrow(columns, base);
+    if (!fused(base, base) || !(low || fused(columns, base)) || !coefficients.is_cpu()) return combine_aten(base, columns, coefficients);
     const Tensor c = coefficients.contiguous();
     Tensor out = torch::empty_like(base);
-    if (base.scalar_type() == torch::kFloat32) combine_rows<float>(base, columns, c.data_ptr<double>(), out);
-    else combine_rows<double>(base, columns, c.data_ptr<double>(), out);
+    if (low) combine_rows<kernels::Brain, float>(base, columns, c.data_ptr<double>(), out);
+    else if (base.scalar_type() == torch::kFloat32) combine_rows<float, float>(base, columns, c.data_ptr<double>(), out);
+    else combine_rows<double, double>(base, columns, c.data_ptr<double>(), out);
     return out;
   }
 
@@ -140,15 +157,17 @@ class LocalProducts final : public Products {
 
   ChainResult chain(const Tensor& a, const Tensor& b, const std::vector<Tensor>& left, const std::vector<Tensor>& right,
                     const Tensor& c, const Tensor& e) override {
-    const bool plain = !fused(a, a) || (b.defined() && !fused(b, a)) || !fused(left, a) || !fused(right, a) ||
+    const bool low = !right.empty() && narrow(left, a) && narrow(right, a);
+    const bool plain = !fused(a, a) || (b.defined() && !fused(b, a)) || !(low || (fused(left, a) && fused(right, a))) ||
                        (c.defined() && !c.is_cpu()) || (e.defined() && !e.is_cpu());
     if (plain) return Products::chain(a, b, left, right, c, e);
     const Tensor factors = left.empty() ? Tensor() : c.contiguous(), own = e.defined() ? e.contiguous() : e;
     const ChainResult out{torch::empty_like(a), torch::empty({a.size(0), static_cast<std::int64_t>(right.size()) + 2}, torch::kFloat64)};
     const double* pc = left.empty() ? nullptr : factors.data_ptr<double>();
     const double* pe = own.defined() ? own.data_ptr<double>() : nullptr;
-    if (a.scalar_type() == torch::kFloat32) chain_rows<float>(a, b, left, right, pc, pe, out);
-    else chain_rows<double>(a, b, left, right, pc, pe, out);
+    if (low) chain_rows<kernels::Brain, float>(a, b, left, right, pc, pe, out);
+    else if (a.scalar_type() == torch::kFloat32) chain_rows<float, float>(a, b, left, right, pc, pe, out);
+    else chain_rows<double, double>(a, b, left, right, pc, pe, out);
     return out;
   }
 

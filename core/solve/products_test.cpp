@@ -70,6 +70,20 @@ TEST_P(Products_, ChainsAgreeWithTheirPlainForm) {
     }
 }
 
+TEST_P(Products_, BfloatRowsAgreeWithTheSameRowsWidened) {
+  if (dtype != torch::kFloat32) GTEST_SKIP() << "bfloat16 stands beside float32 alone";
+  std::vector<Tensor> low, wide;
+  for (const Tensor& column : rows.columns) low.push_back(column.nan_to_num(0.5).to(torch::kBFloat16)), wide.push_back(low.back().to(torch::kFloat32));
+  const double scale = 1 / static_cast<double>(rows.a.size(1));
+  const auto behind = [](const std::vector<Tensor>& all) { return std::vector<Tensor>(all.begin() + 1, all.end()); };
+  const Tensor c = rows.c.narrow(1, 0, static_cast<std::int64_t>(low.size()) - 1) * scale;
+  const ChainResult got = fused.chain(rows.a, rows.b, behind(low), low, c, Tensor()), want = fused.chain(rows.a, rows.b, behind(wide), wide, c, Tensor());
+  EXPECT_TRUE(got.v.equal(want.v)) << "the arithmetic is the same, and the conversion exact";
+  EXPECT_TRUE(got.dots.equal(want.dots));
+  EXPECT_TRUE(fused.dots(low, {rows.a, rows.b}).equal(fused.dots(wide, {rows.a, rows.b})));
+  EXPECT_TRUE(fused.combine(rows.a, low, rows.c).equal(fused.combine(rows.a, wide, rows.c)));
+}
+
 TEST_P(Products_, ResidualsAgreeWithTheirPlainForm) {
   EXPECT_LT(error(solve::measure(rows.a, rows.b), solve::measure_aten(rows.a, rows.b)), tolerance);
 }

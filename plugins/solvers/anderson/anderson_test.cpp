@@ -79,6 +79,21 @@ TEST(Anderson, EveryWayOfForgettingStillConverges) {
   }
 }
 
+TEST(Anderson, AHistoryInBfloat16ReachesTheSameToleranceInAFewEvaluationsMore) {
+  for (std::uint64_t seed = 200; seed < 205; ++seed) {
+    const Tensor a = matrix_of_norm(40, 0.95, seed).to(torch::kFloat32), b = randn({4, 40}, seed + 50).to(torch::kFloat32);
+    const FixedPointMap f([a, b](const State& z) { return State(torch::tanh(z[0].mm(a) + b)); });
+    for (const double beta : {1.0, 0.8}) {
+      const auto calls = [&](const char* history) {
+        const auto out = run(f, torch::zeros({4, 40}), {.tolerance = 1e-5, .max_evaluations = 100}, {{"history", std::string(history)}, {"beta", beta}});
+        for (const Reason reason : out.report.reasons) EXPECT_EQ(reason, Reason::converged) << history << beta << seed;
+        return out.report.calls;
+      };
+      EXPECT_LE(calls("bfloat16"), calls("state") + 4) << beta << seed;
+    }
+  }
+}
+
 TEST(Anderson, DelayedStepsArePlain) {
   const AffineMap f{matrix_of_norm(5, 0.9, 21), randn({1, 5}, 22)};
   const auto solver = make_solver("anderson", {{"delay", std::int64_t{3}}});

@@ -6,6 +6,8 @@
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 
+#include "kept.hpp"
+
 namespace zstar_broyden {
 namespace {
 
@@ -19,7 +21,8 @@ using torch::Tensor;
 /// \par Sources  Byrd, Nocedal & Schnabel, Math. Programming 63 (1994), doi:10.1007/BF01581269, section 7
 class BadWindow {
  public:
-  BadWindow(zstar::Products& products, std::int64_t memory, double beta) : products_(products), memory_(memory), beta_(beta) {}
+  BadWindow(zstar::Products& products, std::int64_t memory, double beta, Kept kept)
+      : products_(products), memory_(memory), beta_(beta), kept_(kept) {}
 
   void clear() {
     y_.clear(), t_.clear();
@@ -50,6 +53,7 @@ class BadWindow {
   zstar::Products& products_;
   std::int64_t memory_;
   double beta_;
+  Kept kept_;
   std::vector<Tensor> y_, t_;  // [B, D], oldest first
   Tensor n_, use_;             // N, [B, n, n], float64; bool [B, n]
 };
@@ -61,8 +65,8 @@ inline void BadWindow::add(const Tensor& s, const Tensor& y, const Tensor& usabl
     n_ = n_.narrow(1, 1, before - 1).narrow(2, 1, before - 1), use_ = use_.narrow(1, 1, before - 1);
     --before;
   }
-  y_.push_back(y), t_.push_back(torch::add(s, y, beta_));
-  const Tensor column = products_.dots(y_, {y_.back()}).squeeze(2);  // [B, n]
+  y_.push_back(kept_(y)), t_.push_back(kept_(torch::add(s, y, beta_)));
+  const Tensor column = products_.dots(y_, {y}).squeeze(2);  // [B, n]
   const Tensor wider = torch::zeros({column.size(0), before + 1, before + 1}, column.options());
   if (before > 0) wider.narrow(1, 0, before).narrow(2, 0, before).copy_(n_);
   wider.select(2, before).copy_(column);

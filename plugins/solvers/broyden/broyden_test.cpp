@@ -12,10 +12,10 @@ solve::Outcome run(const FixedPointMap& f, const Tensor& z0, const solve::Option
   return solve::solve(*solver, "broyden", f, State(z0), o);
 }
 
-AffineMap stiff(std::int64_t batch) {  // symmetric, eigenvalues 0 … 0.999
-  const Tensor q = std::get<0>(torch::linalg_qr(randn({60, 60}, 9)));
+AffineMap stiff(std::int64_t batch, std::uint64_t seed = 9) {  // symmetric, eigenvalues 0 … 0.999
+  const Tensor q = std::get<0>(torch::linalg_qr(randn({60, 60}, seed)));
   const Tensor eigenvalues = torch::linspace(0, 0.999, 60, torch::kFloat64);
-  return {q.mm(torch::diag(eigenvalues)).mm(q.t()), randn({batch, 60}, 10)};
+  return {q.mm(torch::diag(eigenvalues)).mm(q.t()), randn({batch, 60}, seed + 1)};
 }
 
 TEST(Broyden, SolvesAnExpansiveMap) {
@@ -32,6 +32,30 @@ TEST(Broyden, E10ReachesItsToleranceForOneSampleAndForTwoAlike) {
   const auto pair = run(two.map(), torch::zeros({2, 60}, torch::kFloat64), o, full);
   EXPECT_EQ(alone.report.reasons[0], Reason::converged);
   EXPECT_EQ(alone.report.evaluations[0], pair.report.evaluations[0]);
+}
+
+TEST(Broyden, E10HasRoomToSpareWhateverTheNumbers) {
+  for (std::uint64_t seed = 100; seed < 120; ++seed) {
+    const auto out = run(stiff(1, seed).map(), torch::zeros({1, 60}, torch::kFloat64), {.tolerance = 1e-5, .max_evaluations = 200, .stop = "absolute"},
+                         {{"memory", std::int64_t{200}}});
+    EXPECT_EQ(out.report.reasons[0], Reason::converged) << seed;
+    EXPECT_LE(out.report.evaluations[0], 130) << seed;  // twice the dimension, and what finite precision adds
+  }
+}
+
+TEST(Broyden, AHistoryInBfloat16ReachesTheSameToleranceInAFewEvaluationsMore) {
+  for (std::uint64_t seed = 200; seed < 205; ++seed) {
+    const Tensor a = matrix_of_norm(40, 0.95, seed).to(torch::kFloat32), b = randn({4, 40}, seed + 50).to(torch::kFloat32);
+    const FixedPointMap f([a, b](const State& z) { return State(torch::tanh(z[0].mm(a) + b)); });
+    for (const char* update : {"good", "bad"}) {
+      const auto calls = [&](const char* history) {
+        const auto out = run(f, torch::zeros({4, 40}), {.tolerance = 1e-5, .max_evaluations = 80}, {{"history", std::string(history)}, {"update", std::string(update)}});
+        for (const Reason reason : out.report.reasons) EXPECT_EQ(reason, Reason::converged) << history << update << seed;
+        return out.report.calls;
+      };
+      EXPECT_LE(calls("bfloat16"), calls("state") + 4) << update << seed;
+    }
+  }
 }
 
 TEST(Broyden, E11StaysFiniteForEveryMemory) {

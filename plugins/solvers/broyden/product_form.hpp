@@ -9,6 +9,8 @@
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 
+#include "kept.hpp"
+
 namespace zstar_broyden {
 namespace {
 
@@ -29,11 +31,12 @@ inline Tensor nothing(const Tensor& x) { return torch::zeros_like(x); }
 /// No system is solved, and the form is as accurate after 200 pairs as after two. When it is full, it starts afresh.
 class ProductForm {
  public:
-  ProductForm(zstar::Products& products, std::int64_t memory, double beta) : products_(products), memory_(memory), beta_(beta) {}
+  ProductForm(zstar::Products& products, std::int64_t memory, double beta, Kept kept)
+      : products_(products), memory_(memory), beta_(beta), kept_(kept) {}
 
   void clear() {
     left_.clear(), right_.clear();
-    c_ = direction_ = alpha_ = size2_ = stale_ = Tensor();
+    c_ = direction_ = remembered_ = alpha_ = size2_ = stale_ = Tensor();
   }
   void keep(const Tensor& rows);
   /// These samples (bool [B]) forget all pairs; their step is a plain one: β (fz − z).
@@ -71,33 +74,40 @@ class ProductForm {
   void restart(const Tensor& z, const Tensor& fz);
   void full(const zstar::ChainResult& r, const Tensor& moved);
   void append(const Tensor& c);
+  /// Takes d as the direction; what is remembered of it later is made once, so that all who keep it share it.
+  void direct(const Tensor& d) { direction_ = d, remembered_ = kept_(d); }
   static Tensor moved_as_proposed(const Tensor& z, const Tensor& before, const Tensor& proposed);
 
   zstar::Products& products_;
   std::int64_t memory_;
   double beta_;
+  Kept kept_;
   std::vector<Tensor> left_, right_;   // l_k, r_k, [B, D]
   Tensor c_;                           // [B, pairs], float64; 0: the sample does not know the pair
   Tensor direction_, alpha_, size2_;   // the step is α d: d [B, D], α [B], ⟨d, d⟩ [B]
+  Tensor remembered_;                  // d as it is kept
   Tensor stale_;                       // bool [B]: the step is not −H g; undefined: it is for all
 };
 
 inline void ProductForm::keep(const Tensor& rows) {
   // l_k may be r_{k+1}, and stays the same tensor.
+  const bool one = direction_.defined() && remembered_.is_same(direction_);
   for (std::size_t k = 0; k < left_.size(); ++k) {
-    const bool shared = left_[k].is_same(k + 1 < right_.size() ? right_[k + 1] : direction_);
+    const bool shared = left_[k].is_same(k + 1 < right_.size() ? right_[k + 1] : remembered_);
     right_[k] = right_[k].index_select(0, rows);
     if (k > 0 && !left_[k - 1].defined()) left_[k - 1] = right_[k];
     left_[k] = shared ? Tensor() : left_[k].index_select(0, rows);
   }
   zstar::keep_rows({&c_, &direction_, &alpha_, &size2_, &stale_}, rows);
-  if (!left_.empty() && !left_.back().defined()) left_.back() = direction_;
+  if (one) remembered_ = direction_;
+  else zstar::keep_rows({&remembered_}, rows);
+  if (!left_.empty() && !left_.back().defined()) left_.back() = remembered_;
 }
 
 inline void ProductForm::forget(const Tensor& samples, const Tensor& z, const Tensor& fz) {
   const Tensor g = fz - z, m = samples.to(alpha_.device());
   if (c_.defined()) c_ = c_.masked_fill(m.unsqueeze(1), 0);
-  direction_ = zstar::pick(samples.to(g.device()), g, direction_);
+  direct(zstar::pick(samples.to(g.device()), g, direction_));
   alpha_ = alpha_.masked_fill(m, beta_);
   size2_ = torch::where(m, zstar::length2(products_, g), size2_);
 }
@@ -121,7 +131,7 @@ inline void ProductForm::append(const Tensor& c) {
 inline void ProductForm::restart(const Tensor& z, const Tensor& fz) {
   clear();
   const auto r = run(fz, z, {}, {}, {});
-  direction_ = r.v;
+  direct(r.v);
   size2_ = r.dots.select(1, 0).contiguous();
   alpha_ = torch::full_like(size2_, beta_);
 }
@@ -146,11 +156,11 @@ inline void ProductForm::advance(const Tensor& z, const Tensor& fz, const Tensor
   if (!direction_.defined() || static_cast<std::int64_t>(left_.size()) == memory_) return restart(z, fz);
   const Tensor moved = moved_as_proposed(z, before, proposed);
   if (!moved.defined()) return advance_by_part(z, fz, before, torch::ones({z.size(0)}, torch::TensorOptions(torch::kBool).device(z.device())));
-  right_.push_back(direction_);
+  right_.push_back(remembered_);
   const auto r = run(fz, z, left_, right_, c_);
   full(r, moved.to(alpha_.device()));
-  left_.push_back(r.v);
-  direction_ = r.v;
+  direct(r.v);
+  left_.push_back(remembered_);
 }
 
 inline void ProductForm::full(const zstar::ChainResult& r, const Tensor& moved) {
@@ -179,12 +189,12 @@ inline void ProductForm::advance_by_part(const Tensor& z, const Tensor& fz, cons
     const Tensor d = direction_, alpha = alpha_, size2 = size2_, m = usable.to(alpha.device());
     restart(z, fz);  // those that go on begin afresh; the others keep a step that is no longer −H g
     stale_ = ~m;
-    direction_ = zstar::pick(usable.to(d.device()), direction_, d);
+    direct(zstar::pick(usable.to(d.device()), direction_, d));
     alpha_ = torch::where(m, alpha_, alpha), size2_ = torch::where(m, size2_, size2);
     return;
   }
   const Tensor s = z - before, p = step();
-  right_.push_back(s);
+  right_.push_back(kept_(s));
   const Tensor v = run(fz, z, left_, right_, c_).v;  // H g = −β v
   const Tensor dots = products_.dots({s, v, p}, {s, v, p});
   const auto dot = [&dots](std::int64_t i, std::int64_t j) { return dots.select(1, i).select(1, j); };
@@ -196,9 +206,9 @@ inline void ProductForm::advance_by_part(const Tensor& z, const Tensor& fz, cons
   const Tensor none = torch::zeros_like(pivot), ones = torch::ones_like(pivot);
   const Tensor left = products_.combine(s, {v, p}, torch::stack({ones * beta_, -ones}, 1));  // s − H y
   const Tensor next = products_.combine(v, {v, left}, torch::stack({ones * (beta_ - 1), torch::where(good, -sh / pivot, none)}, 1));
-  left_.push_back(left);
+  left_.push_back(kept_(left));
   append(torch::where(good, pivot.reciprocal(), none));
-  direction_ = zstar::pick(usable.to(next.device()), next, direction_);
+  direct(zstar::pick(usable.to(next.device()), next, direction_));
   alpha_ = torch::where(m, ones, alpha_);
   size2_ = torch::where(m, zstar::length2(products_, next), size2_);
 }
