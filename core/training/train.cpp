@@ -1,5 +1,7 @@
 /// \file Runs: a folder, its record, training, and the summary at the end; evaluation of a checkpoint.
 #include <ATen/Parallel.h>
+#include <set>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -123,7 +125,9 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   }
   Console console(out, request.terminal);
   std::int64_t numbers = 0;
-  for (const Tensor& p : session.model().parameters()) numbers += p.requires_grad() ? p.numel() : 0;
+  std::set<const void*> counted;  // a tied parameter is one
+  for (const Tensor& p : session.model().parameters())
+    if (p.requires_grad() && counted.insert(p.unsafeGetTensorImpl()).second) numbers += p.numel();
   console.line(fmt::format("{}: model {} ({} parameters) on {}, solver {}, gradient {}; run folder {}", session.options.name,
                            experiment.at("model").part, numbers, session.device.str(), experiment.at("solver").part,
                            experiment.at("gradient").part, run.string()));
