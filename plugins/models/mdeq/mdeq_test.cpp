@@ -119,7 +119,7 @@ TEST(Mdeq, SmallInitialWeightsLeaveNormedOnesAlone) {
 TEST(Mdeq, MemoryFormatsAgree) {
   const auto run = [](const std::string& format) {
     torch::manual_seed(4);
-    Built b(tiny({{"memory_format", format}}), tiny_data, /*norm=*/true, /*evaluations=*/30, /*tolerance=*/1e-6);
+    Built b(tiny({{"memory_format", format}}), tiny_data, /*norm=*/true, /*evaluations=*/2);
     Batch batch = images(4);
     batch.tensors.front().second = batch.at("images").to(torch::kFloat32);
     const Tensor output = b.model->forward(batch).back();
@@ -130,7 +130,7 @@ TEST(Mdeq, MemoryFormatsAgree) {
   const auto plain = run("contiguous"), last = run("channels_last");
   for (std::size_t i = 0; i < plain.size(); ++i)
     if (plain[i].defined()) {
-      EXPECT_TRUE(torch::allclose(last[i], plain[i], 1e-3, 1e-5)) << i;  // both solves end within 1e-6, adjoints too; condition about 10
+      EXPECT_TRUE(torch::allclose(last[i], plain[i], 1e-3, 1e-5)) << i;  // two evaluations, two products: nothing enlarges rounding
     }
 }
 
