@@ -51,8 +51,8 @@ class Decoder {
                                   nullptr, nullptr, nullptr);
     if (!scale_) fail("has pictures of an unknown format", AVERROR(EINVAL));
     const Tensor out = torch::empty({frame_->height, frame_->width, 3}, torch::kUInt8);
-    std::uint8_t* rows[] = {out.data_ptr<std::uint8_t>()};
-    const int stride[] = {3 * frame_->width};
+    std::uint8_t* rows[4] = {out.data_ptr<std::uint8_t>()};  // libswscale reads four planes, whatever the format has
+    const int stride[4] = {3 * frame_->width};
     sws_scale(scale_, frame_->data, frame_->linesize, 0, frame_->height, rows, stride);
     return out;
   }
