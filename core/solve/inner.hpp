@@ -7,14 +7,7 @@
 #include <cstring>
 
 #include "core/solve/kernels.hpp"
-
-// One body, three instruction sets, chosen by the loader.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define ZSTAR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define ZSTAR_CLONES
-#endif
-#define ZSTAR_INLINE inline __attribute__((always_inline))
+#include "zstar/clones.hpp"
 
 namespace zstar::solve::kernels {
 namespace {

@@ -2,12 +2,7 @@
 
 #include <algorithm>
 
-// One body, three instruction sets, chosen by the loader.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define ZSTAR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define ZSTAR_CLONES
-#endif
+#include <zstar/clones.hpp>
 
 namespace zstar_ignn::kernels {
 namespace {
@@ -20,14 +15,14 @@ struct Lanes {
 };
 
 template <class T>
-inline __attribute__((always_inline)) auto lanes(const T* numbers) { return reinterpret_cast<const typename Lanes<T>::Vector*>(numbers); }
+ZSTAR_INLINE auto lanes(const T* numbers) { return reinterpret_cast<const typename Lanes<T>::Vector*>(numbers); }
 template <class T>
-inline __attribute__((always_inline)) auto lanes(T* numbers) { return reinterpret_cast<typename Lanes<T>::Vector*>(numbers); }
+ZSTAR_INLINE auto lanes(T* numbers) { return reinterpret_cast<typename Lanes<T>::Vector*>(numbers); }
 
 /// Some columns of row i, which stay in registers while a row of the matrix is walked.
 /// \param x  at those columns of row 0 \param step  from a row of x to the next \param b, y  at those columns of row i
 template <std::int64_t columns, class T>
-inline __attribute__((always_inline)) void row_stretch(const Rows<T>& matrix, std::int64_t i, const T* x, std::int64_t step, const T* b, bool positive_part, T* y) {
+ZSTAR_INLINE void row_stretch(const Rows<T>& matrix, std::int64_t i, const T* x, std::int64_t step, const T* b, bool positive_part, T* y) {
   using Vector = typename Lanes<T>::Vector;
   constexpr std::int64_t parts = columns / Lanes<T>::count;
   Vector sum[parts];
@@ -38,7 +33,7 @@ inline __attribute__((always_inline)) void row_stretch(const Rows<T>& matrix, st
 }
 
 template <class T>
-inline __attribute__((always_inline)) void product_body(const Rows<T>& matrix, const T* x, const T* b, bool positive_part, std::int64_t m,
+ZSTAR_INLINE void product_body(const Rows<T>& matrix, const T* x, const T* b, bool positive_part, std::int64_t m,
                                                         std::int64_t begin, std::int64_t end, T* y) {
   for (std::int64_t i = begin; i < end; ++i) {
     const T* of_b = b ? b + i * m : nullptr;
@@ -55,7 +50,7 @@ inline __attribute__((always_inline)) void product_body(const Rows<T>& matrix, c
 }
 
 template <class T>
-inline __attribute__((always_inline)) void tiles_body(const Rows<T>& matrix, const T* x, const T* b, bool positive_part, std::int64_t n, std::int64_t m,
+ZSTAR_INLINE void tiles_body(const Rows<T>& matrix, const T* x, const T* b, bool positive_part, std::int64_t n, std::int64_t m,
                                                       std::int64_t begin, std::int64_t end, T* room, T* y) {
   for (std::int64_t from = begin * tile; from < std::min(m, end * tile); from += tile) {
     const std::int64_t count = std::min(tile, m - from);
@@ -76,7 +71,7 @@ inline __attribute__((always_inline)) void tiles_body(const Rows<T>& matrix, con
 
 /// The sum over neighbours stays in registers, and w in the nearest cache: x, b and y are all that passes through memory.
 template <std::int64_t m, class T>
-inline __attribute__((always_inline)) void cell_body(const Rows<T>& matrix, const T* x, const T* w, const T* b, std::int64_t begin, std::int64_t end, T* y) {
+ZSTAR_INLINE void cell_body(const Rows<T>& matrix, const T* x, const T* w, const T* b, std::int64_t begin, std::int64_t end, T* y) {
   using Vector = typename Lanes<T>::Vector;
   constexpr std::int64_t parts = m / Lanes<T>::count;
   for (std::int64_t i = begin; i < end; ++i) {

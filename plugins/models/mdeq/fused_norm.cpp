@@ -14,8 +14,6 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr double epsilon = 1e-5;
-
 template <class T>
 const T* data(const Tensor& t) {
   return t.defined() ? t.data_ptr<T>() : nullptr;
@@ -140,7 +138,7 @@ bool fusable(const Tensor& x, const Tensor& affine, const Around& a) {
 Tensor plain_group_norm(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around) {
   Tensor v = around.mask.defined() ? x * around.mask : x;
   if (around.add.defined()) v = v + around.add;
-  v = torch::group_norm(v, groups, affine[0], affine[1], epsilon);
+  v = torch::group_norm(v, groups, affine[0], affine[1], kernels::epsilon);
   if (around.skip.defined()) v = v + around.skip;
   return around.relu ? torch::relu(v) : v;
 }

@@ -5,19 +5,10 @@
 #include <type_traits>
 #include <vector>
 
-// One body, three instruction sets, chosen by the loader.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define ZSTAR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define ZSTAR_CLONES
-#endif
-#define ZSTAR_FLAT __attribute__((always_inline))  // a function of its own would have the default instruction set
-#define ZSTAR_INLINE inline ZSTAR_FLAT
+#include <zstar/clones.hpp>
 
 namespace zstar_mdeq::kernels {
 namespace {
-
-constexpr double epsilon = 1e-5;
 
 template <class T>
 using Arithmetic = std::conditional_t<std::is_same_v<T, double>, double, float>;
@@ -70,10 +61,13 @@ class Strips {
 
 /// Calls f with each flag as a constant, so that loops hold no test.
 template <class F>
-ZSTAR_INLINE void unrolled(bool first, bool second, bool third, const F& f) {
-  const auto last = [&](auto a, auto b) ZSTAR_FLAT { third ? f(a, b, std::true_type{}) : f(a, b, std::false_type{}); };
-  const auto both = [&](auto a) ZSTAR_FLAT { second ? last(a, std::true_type{}) : last(a, std::false_type{}); };
-  first ? both(std::true_type{}) : both(std::false_type{});
+ZSTAR_INLINE void unrolled(const F& f) {
+  f();
+}
+template <class F, class... Flags>
+ZSTAR_INLINE void unrolled(const F& f, bool first, Flags... rest) {
+  if (first) unrolled([&](auto... more) ZSTAR_FLAT { f(std::true_type{}, more...); }, rest...);
+  else unrolled([&](auto... more) ZSTAR_FLAT { f(std::false_type{}, more...); }, rest...);
 }
 
 /// Means over the groups of what was summed over channels.
@@ -94,7 +88,7 @@ ZSTAR_INLINE void forward_body(const Sample<T>& s, T* y, double* moments) {
   std::vector<double> sums(static_cast<std::size_t>(C + s.groups));
   double *channel = sums.data(), *group = channel + C;
   const A* m = strips.fill(0, [&s](std::int64_t c) ZSTAR_FLAT { return s.mask ? static_cast<A>(s.mask[c]) : A(1); });
-  unrolled(s.add != nullptr, s.skip != nullptr, s.relu, [&](auto add, auto skip, auto relu) ZSTAR_FLAT {
+  unrolled([&](auto add, auto skip, auto relu) ZSTAR_FLAT {
     const auto input = [&](std::int64_t k, std::int64_t i) ZSTAR_FLAT {
       A v = static_cast<A>(s.x[k]) * m[i];
       if constexpr (add) v += static_cast<A>(s.add[k]);
@@ -121,7 +115,7 @@ ZSTAR_INLINE void forward_body(const Sample<T>& s, T* y, double* moments) {
         y[at + i] = static_cast<T>(v);
       }
     });
-  });
+  }, s.add != nullptr, s.skip != nullptr, s.relu);
 }
 
 /// With x̂ the normalised input and g = dy where the result is positive: dv = (γ g − ⟨γ g⟩ − x̂ ⟨γ g x̂⟩) / σ, means over the group.
@@ -135,7 +129,7 @@ ZSTAR_INLINE void backward_body(const Sample<T>& s, const Gradients<T>& d) {
   const A* m = strips.fill(0, [&s](std::int64_t c) ZSTAR_FLAT { return s.mask ? static_cast<A>(s.mask[c]) : A(1); });
   const A* mean = strips.fill(1, [&](std::int64_t c) ZSTAR_FLAT { return d.moments[2 * (c / wide)]; });
   const A* inverse = strips.fill(2, [&](std::int64_t c) ZSTAR_FLAT { return d.moments[2 * (c / wide) + 1]; });
-  unrolled(s.add != nullptr, s.relu, true, [&](auto add, auto relu, auto) ZSTAR_FLAT {
+  unrolled([&](auto add, auto relu) ZSTAR_FLAT {
     const auto slope = [&](std::int64_t k) ZSTAR_FLAT {
       const A g = static_cast<A>(d.dy[k]);
       if constexpr (relu) return static_cast<A>(d.y[k]) > A(0) ? g : A(0);
@@ -171,7 +165,7 @@ ZSTAR_INLINE void backward_body(const Sample<T>& s, const Gradients<T>& d) {
 #pragma GCC ivdep
         for (std::int64_t i = 0; i < n; ++i) d.dskip[at + i] = static_cast<T>(slope(at + i));
     });
-  });
+  }, s.add != nullptr, s.relu);
   if (d.dscale) std::copy(along, along + C, d.dscale), std::copy(plain, plain + C, d.dshift);
 }
 

@@ -8,6 +8,8 @@
 
 namespace zstar_mdeq::kernels {
 
+constexpr double epsilon = 1e-5;  ///< added to the variance
+
 /// Of one sample; null pointers leave their part out. `scale`, `shift`, `mask`: one number a channel.
 template <class T>
 struct Sample {
