@@ -89,6 +89,16 @@ std::string experiment_of(const Arguments& arguments);
 /// \throws po::error  unless there is exactly one source
 training::WeightsFrom weights_of(const Arguments& arguments);
 
+/// What a command that looks at one batch of an experiment takes besides it.
+struct BatchWords {
+  std::int64_t samples = 0;                       ///< at most; 0: all
+  std::optional<training::WeightsFrom> weights;   ///< none: as the model begins
+};
+/// `--samples`, the options of weights and `--json`.
+void add_batch_options(po::options_description& options);
+/// \throws po::error  for a count below 0
+BatchWords batch_of(const Arguments& arguments);
+
 /// `--plugins`, `--no-plugins` and `--trust-folder`.
 void add_plugin_options(po::options_description& options);
 /// `--json`.

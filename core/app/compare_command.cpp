@@ -102,23 +102,10 @@ int compare(const Arguments& arguments) {
   return sentence.empty() ? done : failed;
 }
 
-/// Every run below a folder, the oldest first.
-std::vector<fs::path> runs_below(const fs::path& root) {
-  std::vector<fs::path> found;
-  std::error_code error;
-  for (fs::recursive_directory_iterator entry(root, error), end; !error && entry != end; entry.increment(error)) {
-    if (!entry->is_directory() || entry->is_symlink() || !fs::exists(entry->path() / "experiment.toml")) continue;
-    found.push_back(entry->path());
-    entry.disable_recursion_pending();
-  }
-  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) { return a.filename() < b.filename(); });
-  return found;
-}
-
 int list_runs(const Arguments& arguments) {
   const fs::path root = arguments.has("root") ? arguments.text("root") : "runs";
   ordered_json json = ordered_json::array();
-  for (const fs::path& folder : runs_below(root)) {
+  for (const fs::path& folder : runs::runs_below(root)) {
     const runs::Outcome o = runs::outcome(folder);
     ordered_json run{{"folder", folder.string()}, {"state", o.state}, {"step", o.step}, {"results", ordered_json::object()}};
     for (const auto& [key, value] : o.numbers) run["results"][key] = value;

@@ -100,12 +100,9 @@ nlohmann::ordered_json to_json(const Diagnosis& d) {
 
 int model(const Arguments& arguments) {
   load_cuda();
-  training::DoctorRequest request;
-  request.samples = arguments.has("samples") ? arguments.values["samples"].as<std::int64_t>() : 0;
-  if (request.samples < 0) throw po::error("--samples takes a count of samples, 0 for all");
-  if (arguments.has("checkpoint") || arguments.has("weights")) request.weights = weights_of(arguments);
+  const BatchWords batch = batch_of(arguments);
   Checked checked(arguments, experiment_of(arguments), {"start.store=\"none\""});
-  const Diagnosis diagnosis = training::diagnose(*checked.experiment, checked.catalogue, request, std::cerr);
+  const Diagnosis diagnosis = training::diagnose(*checked.experiment, checked.catalogue, {batch.samples, batch.weights}, std::cerr);
   if (arguments.has("json")) std::cout << to_json(diagnosis).dump(2) << '\n';
   else print(diagnosis);
   return diagnosis.sick() ? failed : done;
@@ -120,9 +117,7 @@ int doctor(const Arguments& arguments) {
 
 Command doctor_command() {
   auto options = experiment_options("options");
-  options.add_options()("samples", po::value<std::int64_t>()->value_name("N"), "of the first batch at most so many; 0 or not given: all");
-  add_weights_options(options);
-  add_json_option(options);
+  add_batch_options(options);
   return {"doctor", "doctor [FILE] [--checkpoint RUN]", "what is wrong with an experiment's model, or with this installation",
           "With an experiment: whether its model is an equilibrium model. One batch is solved and differentiated, and thirteen questions are\n"
           "asked of it, each answered with a number; what is wrong has a name, a sentence and a remedy. Without one: LibTorch, BLAS, threads,\n"

@@ -77,13 +77,11 @@ int run(const Arguments& arguments) {
   request.methods = arguments.list("only");
   request.solvers = arguments.list("solver");
   request.defaults_only = arguments.has("defaults");
-  request.samples = arguments.has("samples") ? arguments.values["samples"].as<std::int64_t>() : 0;
-  if (request.samples < 0) throw po::error("--samples takes a count of samples, 0 for all");
-  if (arguments.has("checkpoint") || arguments.has("weights")) request.weights = weights_of(arguments);
+  const BatchWords batch = batch_of(arguments);
+  request.samples = batch.samples, request.weights = batch.weights;
   Checked checked(arguments, experiment_of(arguments), training::laboratory_overrides());
-  const bool json = arguments.has("json");
-  const GradcheckReport report = training::gradcheck(*checked.experiment, checked.catalogue, request, std::cerr, [](const GradcheckRow&) {});
-  if (json) std::cout << to_json(report).dump(2) << '\n';
+  const GradcheckReport report = training::gradcheck(*checked.experiment, checked.catalogue, request, std::cerr);
+  if (arguments.has("json")) std::cout << to_json(report).dump(2) << '\n';
   else print(report);
   return done;
 }
@@ -93,10 +91,8 @@ int run(const Arguments& arguments) {
 Command gradcheck_command() {
   auto options = experiment_options("options");
   options.add_options()("only", values_of("METHOD"), "this gradient method; may be repeated")("solver", values_of("SOLVER"), "this solver of the adjoint equation; may be repeated")(
-      "defaults", "each method with its default options and the experiment's adjoint solver alone")(
-      "samples", po::value<std::int64_t>()->value_name("N"), "of the first batch at most so many; 0 or not given: all");
-  add_weights_options(options);
-  add_json_option(options);
+      "defaults", "each method with its default options and the experiment's adjoint solver alone");
+  add_batch_options(options);
   return {"gradcheck", "gradcheck FILE [--checkpoint RUN]", "every gradient method on an experiment, against the dense or tightly solved gradient",
           "Takes the experiment's model and its first batch in float64, differentiates the loss by every installed gradient method (each\n"
           "at several settings, and one of them with every installed solver of the adjoint equation), and compares the gradient of all\n"

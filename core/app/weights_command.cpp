@@ -60,6 +60,20 @@ training::WeightsFrom weights_of(const Arguments& arguments) {
   return {arguments.text("checkpoint"), arguments.text("weights"), arguments.text("key")};
 }
 
+void add_batch_options(po::options_description& options) {
+  options.add_options()("samples", po::value<std::int64_t>()->value_name("N"), "of the first batch at most so many; 0 or not given: all");
+  add_weights_options(options);
+  add_json_option(options);
+}
+
+BatchWords batch_of(const Arguments& arguments) {
+  BatchWords words;
+  if (arguments.has("samples")) words.samples = arguments.values["samples"].as<std::int64_t>();
+  if (words.samples < 0) throw po::error("--samples takes a count of samples, 0 for all");
+  if (arguments.has("checkpoint") || arguments.has("weights")) words.weights = weights_of(arguments);
+  return words;
+}
+
 Command predict_command() {
   auto options = experiment_options("options");
   add_weights_options(options);

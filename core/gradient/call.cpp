@@ -46,12 +46,6 @@ FixedPointMap with_offset(const FixedPointMap& f, const State& delta, const std:
   return sum.declare(f.declared());
 }
 
-State zeros_of(const State& z) {
-  std::vector<Tensor> zeros;
-  for (const Tensor& t : z) zeros.push_back(torch::zeros_like(t));
-  return {std::move(zeros), z.axes()};
-}
-
 }  // namespace
 
 Call::Call(const LayerParts& parts, std::shared_ptr<Starts> starts, Ladder& ladder, const Splitting* halves, Equilibrium& result)
@@ -106,9 +100,10 @@ solve::Outcome Call::forward(const FixedPointMap& f, const State& z, solve::Opti
 /// In low precision first, where the ladder says so; the solver starts afresh where that ends.
 solve::Outcome Call::climbed(Solver& solver, const FixedPointMap& f, const State& z, solve::Options options, std::vector<std::int64_t> sample_at) {
   const std::string& name = parts_.forward.name;
-  const solve::Options coarse = ladder_.first_part(options, sample_at.empty() ? options.max_evaluations : sample_at.front());
-  const auto low = coarse.max_evaluations > 0 ? ladder_.low(f, z) : std::nullopt;
+  const auto low = ladder_.low(f, z);
   if (!low) return solve::solve(solver, name, f, z, options, sample_at);
+  const solve::Options coarse = ladder_.first_part(options, sample_at.empty() ? options.max_evaluations : sample_at.front());
+  if (coarse.max_evaluations < 1) return solve::solve(solver, name, f, z, options, sample_at);
   const solve::Outcome first = solve::solve(*parts_.forward.make(), name, *low, z, coarse);
   options.max_evaluations -= first.report.calls;
   for (std::int64_t& mark : sample_at) mark -= first.report.calls;

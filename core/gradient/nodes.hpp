@@ -18,6 +18,12 @@ inline State detached(const State& z) {
   return {std::move(tensors), z.axes()};
 }
 
+inline State zeros_of(const State& z) {
+  std::vector<Tensor> zeros;
+  for (const Tensor& t : z) zeros.push_back(torch::zeros_like(t));
+  return {std::move(zeros), z.axes()};
+}
+
 /// The values as outputs of the node, in order.
 inline State outputs_of(const State& values, const std::shared_ptr<torch::autograd::Node>& node) {
   State out = detached(values);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -64,6 +65,23 @@ fs::path make_run_folder(const fs::path& root, const std::string& name, const st
     return folder;
   }
   fail(root / name, "no free name for a run folder", EEXIST);
+}
+
+std::vector<fs::path> runs_below(const fs::path& root) {
+  const auto is_run = [](const fs::path& folder) {
+    std::error_code unknown;
+    return fs::exists(folder / "experiment.toml", unknown);
+  };
+  if (is_run(root)) return {root};
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(root, error), end; !error && entry != end; entry.increment(error)) {
+    if (!entry->is_directory() || entry->is_symlink() || !is_run(entry->path())) continue;
+    found.push_back(entry->path());
+    entry.disable_recursion_pending();
+  }
+  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) { return a.filename() < b.filename(); });
+  return found;
 }
 
 void write_whole(const fs::path& file, const std::string& bytes) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace zstar::runs {
 
@@ -14,6 +15,9 @@ class RunError : public std::runtime_error {
 
 /// Makes ROOT/NAME/TIME-HASH and points ROOT/NAME/latest to it. \param identity  text that the hash is made of
 std::filesystem::path make_run_folder(const std::filesystem::path& root, const std::string& name, const std::string& identity);
+
+/// The folder, if it is that of a run, or every run below it, the oldest first; links are not followed.
+std::vector<std::filesystem::path> runs_below(const std::filesystem::path& root);
 
 /// Writes to a temporary name, flushes it to the disk, and renames. \throws RunError  the old file is then untouched
 void write_whole(const std::filesystem::path& file, const std::string& bytes);

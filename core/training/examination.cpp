@@ -40,12 +40,6 @@ std::int64_t failing(const Report& report) {
   return count;
 }
 
-double greatest_of(const std::vector<double>& values) {
-  double most = 0;
-  for (const double v : values) most = std::isfinite(v) ? std::max(most, v) : v;
-  return most;
-}
-
 /// More than one in twenty.
 bool many(std::int64_t some, std::int64_t all) { return 20 * some > all; }
 
@@ -134,7 +128,7 @@ Finding Examination::solved() {
   for (const Solved& s : pass_.solves) {
     const Report& report = s.equilibrium.forward.back();
     bad += failing(report), all += report.batch();
-    residual = std::max(residual, greatest_of(report.relative));
+    residual = std::max(residual, greatest(report.relative));
     for (const std::int64_t n : report.evaluations) evaluations += static_cast<double>(n);
   }
   const std::string number = fmt::format("{} of {} samples solved, greatest residual {:.1e}, {:.1f} evaluations of {}", all - bad, all, residual,
@@ -190,7 +184,7 @@ Finding Examination::conditioning() {
     const auto values = gradient::singular_values(linear, noise_like(z_, 9), 30, alone);
     const double smallest = *std::min_element(values.smallest.begin(), values.smallest.end()), largest = *std::max_element(values.largest.begin(), values.largest.end());
     std::string number = fmt::format("singular values of I - J from {:.1e} to {:.1e}", smallest, largest);
-    if (alone) number += fmt::format(", spectral radius of J {:.3f}", greatest_of(gradient::spectral_radius(map(), packing_.unpack(z_), noise_like(z_, 10)).radius));
+    if (alone) number += fmt::format(", spectral radius of J {:.3f}", greatest(gradient::spectral_radius(map(), packing_.unpack(z_), noise_like(z_, 10)).radius));
     if (smallest > 1e-3 * std::max(1.0, largest)) return {"conditioning", Verdict::good, number};
     return sick("conditioning", number, "fold", "I - J is nearly singular at the solution: gradients are huge or wrong, and the solution may vanish after a step",
                 "regularise the Jacobian ([[regularizers]] name = \"jacobian\"), take a norm with a target below 1, or a smaller learning rate");
@@ -272,7 +266,7 @@ Finding Examination::evaluation() {
   double residual = 0;
   for (const Solved& s : prober_.run(Pass::evaluation).solves) {
     const Report& report = s.equilibrium.forward.back();
-    bad += failing(report), all += report.batch(), residual = std::max(residual, greatest_of(report.relative));
+    bad += failing(report), all += report.batch(), residual = std::max(residual, greatest(report.relative));
   }
   for (const Solved& s : pass_.solves) bad_training += failing(s.equilibrium.forward.back()), all_training += s.equilibrium.forward.back().batch();
   const std::string number = fmt::format("{} of {} samples solved in evaluation, greatest residual {:.1e}", all - bad, all, residual);
@@ -291,7 +285,7 @@ std::vector<BudgetRow> Examination::budgets() {
     BudgetRow row{parts.forward.options.max_evaluations};
     session_.layer().replace(std::move(parts));
     const ProbeRun run = prober_.run(Pass::forward);
-    for (const Solved& s : run.solves) row.residual = std::max(row.residual, greatest_of(s.equilibrium.forward.back().relative));
+    for (const Solved& s : run.solves) row.residual = std::max(row.residual, greatest(s.equilibrium.forward.back().relative));
     row.loss = run.loss.item<double>();
     rows.push_back(row);
   }

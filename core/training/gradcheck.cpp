@@ -21,12 +21,6 @@ struct Trial {
   std::string solver;
 };
 
-double greatest(const std::vector<double>& values) {
-  double most = 0;
-  for (const double v : values) most = std::isnan(v) ? v : std::max(most, v);
-  return most;
-}
-
 double relative(const Tensor& g, const Tensor& exact) { return (g - exact).norm().item<double>() / exact.norm().item<double>(); }
 double cosine(const Tensor& g, const Tensor& exact) {
   const double size = g.norm().item<double>() * exact.norm().item<double>();
@@ -35,9 +29,8 @@ double cosine(const Tensor& g, const Tensor& exact) {
 
 class Gradcheck {
  public:
-  Gradcheck(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const GradcheckRequest& request, std::ostream& warnings,
-            const std::function<void(const GradcheckRow&)>& seen)
-      : catalogue_(catalogue), request_(request), seen_(seen), own_(experiment.at("gradient").part), session_(experiment, catalogue, warnings), base_(session_.layer().parts()),
+  Gradcheck(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const GradcheckRequest& request, std::ostream& warnings)
+      : catalogue_(catalogue), request_(request), own_(experiment.at("gradient").part), session_(experiment, catalogue, warnings), base_(session_.layer().parts()),
         prober_(loaded(), first_batch(session_, experiment.at("train").as<TrainOptions>().batch_size, request.samples)) {
     gradient::Options& o = base_.options;
     o.states = 1, o.sample_at.clear(), o.form = "indexing", o.failed_samples = "keep", o.certificate = 0;
@@ -150,7 +143,6 @@ class Gradcheck {
     } catch (...) {
       row.refused = current_exception_text();
     }
-    if (seen_) seen_(row);
     report_.rows.push_back(std::move(row));
     return *used;
   }
@@ -194,7 +186,6 @@ class Gradcheck {
 
   plugins::Catalogue& catalogue_;
   const GradcheckRequest& request_;
-  const std::function<void(const GradcheckRow&)>& seen_;
   const std::string own_;
   Session session_;
   gradient::LayerParts base_;
@@ -245,9 +236,8 @@ std::vector<std::pair<std::string, Settings>> settings_to_compare(const std::vec
 
 std::vector<std::string> laboratory_overrides() { return {"experiment.dtype=\"float64\"", "start.store=\"none\""}; }
 
-GradcheckReport gradcheck(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const GradcheckRequest& request,
-                          std::ostream& warnings, const std::function<void(const GradcheckRow&)>& seen) {
-  return Gradcheck(experiment, catalogue, request, warnings, seen).run();
+GradcheckReport gradcheck(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const GradcheckRequest& request, std::ostream& warnings) {
+  return Gradcheck(experiment, catalogue, request, warnings).run();
 }
 
 }  // namespace zstar::training

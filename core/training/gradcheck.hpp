@@ -1,7 +1,6 @@
 #pragma once
 /// \file Gradcheck: every installed gradient method on one batch of an experiment, against the gradient solved as well as the dtype allows.
 
-#include <functional>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -50,15 +49,14 @@ struct GradcheckReport {
 
 /// Compares on the first batch of training, in training mode, with the same random numbers for every method. Methods see the experiment's own
 /// solve; the solution is solved to 1e-12 (float64) or 1e-6. Only the last of several sampled states is used.
-/// \param seen  is shown each row as it is made \throws std::runtime_error  if the model solves no equilibrium, or its gradient is zero
-GradcheckReport gradcheck(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const GradcheckRequest& request,
-                          std::ostream& warnings, const std::function<void(const GradcheckRow&)>& seen = {});
+/// \throws std::runtime_error  if the model solves no equilibrium, or its gradient is zero
+GradcheckReport gradcheck(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const GradcheckRequest& request, std::ostream& warnings);
 
 /// The settings of a part that are worth a comparison: the defaults (first), and each option at other values, one at a time: the other
 /// choices, the other truth value, counts at a quarter and at four times the default. Words: "terms = 20"; empty for the defaults.
 std::vector<std::pair<std::string, Settings>> settings_to_compare(const std::vector<OptSpec>& options);
 
-/// The experiment's overrides under which gradcheck and doctor read it: float64, no remembered starts.
+/// What gradcheck and frozen cells override in an experiment: float64, no remembered starts.
 std::vector<std::string> laboratory_overrides();
 
 }  // namespace zstar::training

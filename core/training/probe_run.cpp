@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cmath>
 
 #include "core/training/calls.hpp"
 
@@ -71,11 +72,20 @@ ProbeRun Prober::run(const Batch& batch, Pass pass) {
 Batch first_batch(Session& session, std::int64_t batch_size, std::int64_t samples) {
   const std::uint64_t seed = static_cast<std::uint64_t>(session.options.seed) * 1000003;  // that of a run's first pass
   const auto batches = batches_of(session.dataset(), Split::train, batch_size, seed);
-  if (batches.empty()) throw std::runtime_error("the data set has no samples for training\n  remedy: 'zstar data list' says what is there");
+  if (batches.empty()) throw std::runtime_error("the data set has no samples for training\n  remedy: 'zstar data show FOLDER' says what is there");
   std::vector<std::int64_t> indices = batches.front();
   if (samples > 0 && static_cast<std::int64_t>(indices.size()) > samples) indices.resize(static_cast<std::size_t>(samples));
   Batch batch = guarded([&] { return call_text(session.dataset(), "data set", "load"); }, [&] { return session.dataset().load(Split::train, indices, seed); });
   return session.to_device(std::move(batch));
+}
+
+double greatest(const std::vector<double>& values) {
+  double most = 0;
+  for (const double v : values) {
+    if (!std::isfinite(v)) return v;
+    most = std::max(most, v);
+  }
+  return most;
 }
 
 Reason worst(const std::vector<Reason>& reasons) {

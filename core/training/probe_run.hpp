@@ -44,6 +44,9 @@ class Prober {
 /// \throws std::runtime_error  if there is none
 Batch first_batch(Session& session, std::int64_t batch_size, std::int64_t samples);
 
+/// The largest number, or one that is not finite where there is such a one.
+double greatest(const std::vector<double>& values);
+
 /// The reason of the sample that went worst.
 Reason worst(const std::vector<Reason>& reasons);
 

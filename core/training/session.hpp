@@ -57,7 +57,7 @@ class Session {
   Dataset& dataset() { return *dataset_; }
   Model& model() { return *model_; }
   gradient::Layer& layer() { return *layer_; }
-  /// What further parts of this session may be made with.
+  /// What further parts may be made with.
   Host& host();
   /// What the norm acts on, and what it could act on.
   const nn::Chosen& normed() const { return chosen_; }
