@@ -16,12 +16,7 @@ inline Tensor middle(const Tensor& pixels, std::int64_t size, std::int64_t resiz
 class Decoded : public zstar::Dataset {
  public:
   std::vector<std::vector<std::int64_t>> batches(Split split, std::int64_t batch_size, std::uint64_t shuffle_seed) const override {
-    const std::int64_t n = size(split);
-    const Tensor order = split == Split::train ? torch::randperm(n, generator(shuffle_seed)) : torch::arange(n);
-    std::vector<std::vector<std::int64_t>> out;
-    if (n == 0) return out;
-    for (const Tensor& part : order.split(batch_size)) out.emplace_back(part.data_ptr<std::int64_t>(), part.data_ptr<std::int64_t>() + part.numel());
-    return out;
+    return cut(split, size(split), batch_size, shuffle_seed);
   }
 
  protected:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <numeric>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
@@ -60,6 +61,16 @@ inline std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed)
   return {order.data_ptr<std::int64_t>(), order.data_ptr<std::int64_t>() + n};
 }
 
+/// The n samples of a split in batches: shuffled for training, in order elsewhere.
+inline std::vector<std::vector<std::int64_t>> cut(Split split, std::int64_t n, std::int64_t batch_size, std::uint64_t shuffle_seed) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  if (split == Split::train) order = permutation(n, shuffle_seed);
+  std::vector<std::vector<std::int64_t>> out;
+  for (std::int64_t i = 0; i < n; i += batch_size) out.emplace_back(order.begin() + i, order.begin() + std::min(n, i + batch_size));
+  return out;
+}
+
 /// A picture [H, W, C] of bytes as floats [1, C, height, width], averaged where it shrinks.
 inline Tensor scaled(const Tensor& pixels, std::int64_t height, std::int64_t width) {
   const Tensor image = pixels.permute({2, 0, 1}).unsqueeze(0).to(torch::kFloat32);
@@ -106,13 +117,7 @@ class Images : public zstar::Dataset, public zstar::ReadsInputs, public zstar::R
   std::int64_t size(Split split) const override { return of(split).size(); }
 
   std::vector<std::vector<std::int64_t>> batches(Split split, std::int64_t batch_size, std::uint64_t shuffle_seed) const override {
-    const std::int64_t n = size(split);
-    std::vector<std::int64_t> order = permutation(n, shuffle_seed);
-    if (split != Split::train)
-      for (std::int64_t i = 0; i < n; ++i) order[static_cast<std::size_t>(i)] = i;
-    std::vector<std::vector<std::int64_t>> out;
-    for (std::int64_t i = 0; i < n; i += batch_size) out.emplace_back(order.begin() + i, order.begin() + std::min(n, i + batch_size));
-    return out;
+    return cut(split, size(split), batch_size, shuffle_seed);
   }
 
   zstar::Batch load(Split split, const std::vector<std::int64_t>& indices, std::uint64_t seed) const override {

@@ -31,13 +31,19 @@ inline torch::Tensor decode_png(const std::string& bytes) {
   return pixels;
 }
 
-/// \param pixels  bytes [H, W, C], C = 1 or 3 \return  of a PNG file \throws std::runtime_error
-inline std::string encode_png(const torch::Tensor& pixels) {
-  const torch::Tensor bytes = pixels.contiguous();
+/// libpng's words for bytes [H, W, C], C = 1 or 3.
+inline png_image image_of(const torch::Tensor& bytes) {
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
   image.height = static_cast<png_uint_32>(bytes.size(0)), image.width = static_cast<png_uint_32>(bytes.size(1));
   image.format = bytes.size(2) == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
+  return image;
+}
+
+/// \param pixels  bytes [H, W, C], C = 1 or 3 \return  of a PNG file \throws std::runtime_error
+inline std::string encode_png(const torch::Tensor& pixels) {
+  const torch::Tensor bytes = pixels.contiguous();
+  png_image image = image_of(bytes);
   std::string file(PNG_IMAGE_PNG_SIZE_MAX(image), '\0');
   png_alloc_size_t size = file.size();
   if (!png_image_write_to_memory(&image, file.data(), &size, 0, bytes.data_ptr(), 0, nullptr)) throw std::runtime_error(std::string("no PNG was made: ") + image.message);
@@ -48,10 +54,7 @@ inline std::string encode_png(const torch::Tensor& pixels) {
 /// \param values  in [−1, 1], clamped, [H, W, C], C = 1 or 3 \throws std::runtime_error  naming the file that cannot be written
 inline void write_png(const std::string& file, const torch::Tensor& values) {
   const torch::Tensor bytes = ((values + 1) * 127.5).round().clamp(0, 255).to(torch::kUInt8).contiguous();
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  image.height = static_cast<png_uint_32>(bytes.size(0)), image.width = static_cast<png_uint_32>(bytes.size(1));
-  image.format = bytes.size(2) == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
+  png_image image = image_of(bytes);
   if (!png_image_write_to_file(&image, file.c_str(), 0, bytes.data_ptr(), 0, nullptr)) throw std::runtime_error(file + " cannot be written: " + image.message);
 }
 
