@@ -26,6 +26,13 @@ double error(const Tensor& got, const Tensor& want) {
   return d.nan_to_num(0).abs().max().item<double>() / std::max(1.0, want.to(torch::kFloat64).nan_to_num(0).abs().max().item<double>());
 }
 
+/// Histories in bfloat16, which stand beside float32 alone.
+class NarrowProducts : public ::testing::TestWithParam<std::tuple<std::int64_t, std::size_t>> {
+ protected:
+  const Rows rows{3, std::get<0>(GetParam()), torch::kFloat32, std::get<1>(GetParam())};
+  Products& fused = solve::local_products();
+};
+
 class Products_ : public ::testing::TestWithParam<std::tuple<torch::ScalarType, std::int64_t, std::size_t>> {
  protected:
   const torch::ScalarType dtype = std::get<0>(GetParam());
@@ -70,8 +77,7 @@ TEST_P(Products_, ChainsAgreeWithTheirPlainForm) {
     }
 }
 
-TEST_P(Products_, BfloatRowsAgreeWithTheSameRowsWidened) {
-  if (dtype != torch::kFloat32) GTEST_SKIP() << "bfloat16 stands beside float32 alone";
+TEST_P(NarrowProducts, AgreeWithThoseOfTheSameRowsWidened) {
   std::vector<Tensor> low, wide;
   for (const Tensor& column : rows.columns) low.push_back(column.nan_to_num(0.5).to(torch::kBFloat16)), wide.push_back(low.back().to(torch::kFloat32));
   const double scale = 1 / static_cast<double>(rows.a.size(1));
@@ -88,6 +94,7 @@ TEST_P(Products_, ResidualsAgreeWithTheirPlainForm) {
   EXPECT_LT(error(solve::measure(rows.a, rows.b), solve::measure_aten(rows.a, rows.b)), tolerance);
 }
 
+INSTANTIATE_TEST_SUITE_P(Widths, NarrowProducts, ::testing::Combine(::testing::Values(1, 7, 64, 1023, 5000), ::testing::Values(1, 2, 5, 17)));
 INSTANTIATE_TEST_SUITE_P(Widths, Products_, ::testing::Combine(::testing::Values(torch::kFloat32, torch::kFloat64),
                                                               ::testing::Values(1, 7, 64, 1023, 5000), ::testing::Values(1, 2, 5, 17)));
 

@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "plugins/datasets/flow/augment.hpp"
-#include "plugins/datasets/flow/colours.hpp"
-#include "plugins/datasets/flow/files.hpp"
+#include "augment.hpp"
+#include "colours.hpp"
+#include "files.hpp"
 #include "tests/support/parts.hpp"
 #include "zstar/abi/dataset.hpp"
 #include "zstar/render.hpp"

@@ -7,7 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "plugins/models/deq_ddim/trajectory.hpp"
+#include "trajectory.hpp"
 #include "tests/support/model_host.hpp"
 #include "zstar/render.hpp"
 

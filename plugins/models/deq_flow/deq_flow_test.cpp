@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "plugins/models/deq_flow/correlation.hpp"
-#include "plugins/models/deq_flow/upsample.hpp"
+#include "correlation.hpp"
+#include "upsample.hpp"
 #include "tests/support/model_host.hpp"
 #include "zstar/testing/matchers.hpp"
 #include "zstar/weight_names.hpp"
