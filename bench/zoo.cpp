@@ -1,7 +1,5 @@
 /// \file The zoo's workloads: seconds of a training step and of an evaluation, evaluations of the map, peak memory of the process.
 ///   bench_zoo NAME [REPEATS]     one line of JSON; NAME: see bench/zoo/workload.hpp
-#include <malloc.h>
-
 #include <algorithm>
 #include <chrono>
 #include <ctime>
@@ -12,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/zoo/workload.hpp"
+#include "core/solve/allocator.hpp"
 
 namespace {
 
@@ -72,9 +71,7 @@ std::unique_ptr<ZooWorkload> made(const std::string& name) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);  // as the program does
-  ::mallopt(M_TRIM_THRESHOLD, 2047 << 20);
-  ::mallopt(M_TOP_PAD, 256 << 20);
+  zstar::solve::keep_large_blocks();  // as the program does
   at::set_num_threads(1);
   torch::manual_seed(0);
   const std::string name = argc > 1 ? argv[1] : "";
