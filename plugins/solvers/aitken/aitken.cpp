@@ -1,6 +1,5 @@
 /// \file Aitken relaxation after Irons and Tuck. Equations and sources: README.md.
-#include <zstar/claims.hpp>
-#include <zstar/residual_window.hpp>
+#include <zstar/safeguarded.hpp>
 #include <zstar/sdk.hpp>
 
 namespace {
@@ -15,7 +14,7 @@ using torch::Tensor;
 ///
 /// \par Cost per iteration  4 passes over the state; no evaluation of f of its own
 /// \par Converges  on affine maps whose eigenvalues are one cluster, in a few steps; for one unknown it is the secant method
-class Aitken final : public zstar::Solver {
+class Aitken final : public zstar::Safeguarded {
  public:
   struct Options {
     double first = 1.0, smallest = 0.05, largest = 10.0, growth = 10.0;
@@ -27,23 +26,21 @@ class Aitken final : public zstar::Solver {
                       zstar::opt("growth", &Options::growth,
                                  "a sample whose residual exceeds this many times its best goes back", zstar::above(1.0))};
   }
-  Aitken(const Options& o, zstar::Host& host) : o_(o), products_(host.products()), fallback_(products_, o.growth) {
+  Aitken(const Options& o, zstar::Host& host) : Safeguarded(host.products(), o.growth, {.accelerates = true, .expansive = true}), o_(o) {
     if (o.smallest > o.largest) throw zstar::OptionError("smallest", "smallest is above largest; swap them");
   }
 
-  void* query(std::string_view id) override { return id == zstar::Claims::id ? &claims_ : nullptr; }
-
-  void begin(std::int64_t, std::int64_t) override {
+  void begin(std::int64_t batch, std::int64_t width) override {
+    Safeguarded::begin(batch, width);
     z_ = r_ = Tensor();
-    fallback_.clear();
   }
   void keep(const Tensor& rows) override {
+    Safeguarded::keep(rows);
     zstar::keep_rows({&z_, &r_}, rows);
-    fallback_.keep(rows);
   }
 
-  Tensor propose(const Tensor& z, const Tensor& fz) override {
-    const Tensor r = fz - z, failed = fallback_.failed(r, fz);
+ private:
+  Tensor step(const Tensor& z, const Tensor& /*fz*/, const Tensor& r, const Tensor& failed) override {
     Tensor omega = torch::full({z.size(0)}, o_.first, failed.options().dtype(torch::kFloat64));
     if (z_.defined()) {
       const Tensor dr = r - r_, d = products_.dots({dr}, {z - z_, dr}).squeeze(1);  // [B, 2]
@@ -51,14 +48,10 @@ class Aitken final : public zstar::Solver {
       omega = torch::where(secant.isfinite(), secant.clamp(o_.smallest, o_.largest), omega);
     }
     z_ = z, r_ = r;
-    return zstar::pick(failed, fallback_.image(), products_.combine(z, {r}, omega.unsqueeze(1)));
+    return products_.combine(z, {r}, omega.unsqueeze(1));
   }
 
- private:
-  zstar::Claims claims_{.accelerates = true, .expansive = true};
   Options o_;
-  zstar::Products& products_;
-  zstar::Fallback fallback_;
   Tensor z_, r_;  // the last iterate and its residual
 };
 

@@ -2,8 +2,7 @@
 #include <utility>
 #include <vector>
 
-#include <zstar/claims.hpp>
-#include <zstar/residual_window.hpp>
+#include <zstar/safeguarded.hpp>
 #include <zstar/sdk.hpp>
 
 #include "gains.hpp"
@@ -39,8 +38,7 @@ class Anderson final : public zstar::Solver, public zstar::Statistics {
         zstar::opt("beta", &Options::beta, "β, mixing; 1 is undamped", zstar::within(0.0, 2.0)),
         zstar::opt("lambda", &Options::lambda,
                    "λ, ridge relative to unit columns; unset: 1e-14 for float64 states, 1e-9 below", zstar::at_least(0.0)),
-        zstar::opt("growth", &Options::growth,
-                   "a sample whose residual exceeds this many times its best starts again from there", zstar::above(1.0)),
+        zstar::growth_option<Options>(),
         zstar::opt("delay", &Options::delay, "plain steps before the first accelerated one", zstar::at_least(0)),
         zstar::opt("restart", &Options::restart, "steps after which the history is forgotten; 0: never", zstar::at_least(0)),
         zstar::choice("adapt", &Options::adapt,

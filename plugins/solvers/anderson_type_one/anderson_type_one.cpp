@@ -1,6 +1,5 @@
 /// \file Anderson acceleration of type I, safeguarded. Equations and sources: README.md.
-#include <zstar/claims.hpp>
-#include <zstar/residual_window.hpp>
+#include <zstar/safeguarded.hpp>
 #include <zstar/sdk.hpp>
 
 namespace {
@@ -16,7 +15,7 @@ using torch::Tensor;
 ///
 /// \par Cost per iteration  5 m + 6 passes over the state; no evaluation of f of its own
 /// \par Converges  for every nonexpansive map, with the safeguard (Zhang, O'Donoghue & Boyd 2020, for its regularised form)
-class AndersonTypeOne final : public zstar::Solver {
+class AndersonTypeOne final : public zstar::Safeguarded {
  public:
   struct Options {
     std::int64_t memory = 5;
@@ -29,28 +28,25 @@ class AndersonTypeOne final : public zstar::Solver {
         zstar::opt("safeguard", &Options::safeguard, "D of the safeguard", zstar::above(0.0)),
         zstar::opt("decay", &Options::decay, "ε of the safeguard", zstar::above(0.0)),
         zstar::opt("beta", &Options::beta, "β, mixing of the steps that the safeguard makes", zstar::within(0.0, 1.0)),
-        zstar::opt("growth", &Options::growth, "a sample whose residual exceeds this many times its best starts again from there",
-                   zstar::above(1.0))};
+        zstar::growth_option<Options>()};
   }
   AndersonTypeOne(const Options& o, zstar::Host& host)
-      : o_(o), products_(host.products()), fallback_(products_, o.growth) {}
+      : Safeguarded(host.products(), o.growth, {.accelerates = true, .expansive = true}), o_(o) {}
 
-  void* query(std::string_view id) override { return id == zstar::Claims::id ? &claims_ : nullptr; }
-
-  void begin(std::int64_t, std::int64_t) override {
+  void begin(std::int64_t batch, std::int64_t width) override {
+    Safeguarded::begin(batch, width);
     s_.clear(), y_.clear();
     z_ = g_ = cross_ = scale_ = known_ = first2_ = steps_ = Tensor();
-    fallback_.clear();
   }
   void keep(const Tensor& rows) override {
+    Safeguarded::keep(rows);
     for (auto* list : {&s_, &y_})
       for (Tensor& t : *list) t = t.index_select(0, rows);
     zstar::keep_rows({&z_, &g_, &cross_, &scale_, &known_, &first2_, &steps_}, rows);
-    fallback_.keep(rows);
   }
 
-  Tensor propose(const Tensor& z, const Tensor& fz) override {
-    const Tensor g = fz - z, failed = fallback_.failed(g, fz);
+ private:
+  Tensor step(const Tensor& z, const Tensor& fz, const Tensor& g, const Tensor& failed) override {
     if (z_.defined()) push(z - z_, g - g_);
     z_ = z, g_ = g;
     if (s_.empty()) {
@@ -65,12 +61,10 @@ class AndersonTypeOne final : public zstar::Solver {
     std::vector<Tensor> columns = s_;
     columns.insert(columns.end(), y_.begin(), y_.end());
     const Tensor next = products_.combine(fz, columns, torch::cat({-gamma, -gamma}, 1));
-    const Tensor safe = zstar::pick(trusted, next, torch::lerp(z, fz, o_.beta));
     known_ = known_ & ~failed.unsqueeze(1);
-    return zstar::pick(failed, fallback_.image(), safe);
+    return zstar::pick(trusted, next, torch::lerp(z, fz, o_.beta));
   }
 
- private:
   /// Adds a pair, newest first, with its row and column of SᵀY.
   void push(const Tensor& s, const Tensor& y) {
     if (static_cast<std::int64_t>(s_.size()) == o_.memory) s_.pop_back(), y_.pop_back();
@@ -101,10 +95,7 @@ class AndersonTypeOne final : public zstar::Solver {
     return gamma;
   }
 
-  zstar::Claims claims_{.accelerates = true, .expansive = true};
   Options o_;
-  zstar::Products& products_;
-  zstar::Fallback fallback_;
   std::vector<Tensor> s_, y_;        // Δz and Δg, [B, D], newest first
   Tensor z_, g_;                     // the last iterate and its residual
   Tensor cross_, scale_, known_;     // ⟨s_i, y_j⟩ [B, n, n]; 1/‖s_i‖, 1/‖y_i‖ [B, n, 2]; bool [B, n]

@@ -4,6 +4,7 @@
 namespace {
 
 using torch::Tensor;
+using zstar_compose::Best;
 using zstar_compose::Cohorts;
 using zstar_compose::Progress;
 
@@ -27,7 +28,7 @@ class Chain final : public zstar::Solver, public zstar::Backtracking, public zst
         zstar::opt("growth", &Options::growth, "residual, in multiples of the best, at which it does", zstar::above(1.0))};
   }
   Chain(const Options& o, zstar::Host& host)
-      : o_(o), products_(host.products()), cohorts_([this, &host](std::size_t i) {
+      : o_(o), best_(host.products()), cohorts_([this, &host](std::size_t i) {
           if (first_ && i == 0) return std::move(first_);
           return zstar_compose::inner_solver(host, o_.solvers[i], "solvers");
         }) {
@@ -50,12 +51,12 @@ class Chain final : public zstar::Solver, public zstar::Backtracking, public zst
     final_.assign(static_cast<std::size_t>(batch), 1);
     ids_.resize(static_cast<std::size_t>(batch));
     for (std::size_t b = 0; b < ids_.size(); ++b) ids_[b] = b;
-    z_ = fz_ = best2_ = Tensor();
+    best_.clear();
   }
   void keep(const Tensor& rows) override {
     cohorts_.keep(rows);
     progress_.keep(rows);
-    zstar::keep_rows({&z_, &fz_, &best2_}, rows);
+    best_.keep(rows);
     const Tensor kept = rows.cpu().contiguous();
     std::vector<std::size_t> ids;
     for (std::int64_t i = 0; i < kept.size(0); ++i) ids.push_back(ids_[static_cast<std::size_t>(kept.data_ptr<std::int64_t>()[i])]);
@@ -63,14 +64,8 @@ class Chain final : public zstar::Solver, public zstar::Backtracking, public zst
   }
 
   Tensor propose(const Tensor& z, const Tensor& fz) override {
-    const Tensor size2 = zstar::length2(products_, fz - z);
-    if (!z_.defined()) z_ = z, fz_ = fz, best2_ = torch::full_like(size2, INFINITY);
-    const Tensor better = size2 < best2_;
-    z_ = zstar::pick(better, z, z_), fz_ = zstar::pick(better, fz, fz_), best2_ = torch::where(better, size2, best2_);
-    const auto back = hand_over(size2.cpu().contiguous());
-    if (back.empty()) return cohorts_.propose(z, fz);
-    const Tensor mask = zstar_compose::mask_of(back, z);
-    return cohorts_.propose(zstar::pick(mask, z_, z), zstar::pick(mask, fz_, fz));
+    const auto back = hand_over(best_.note(z, fz));
+    return best_.propose(cohorts_, back, z, fz);
   }
 
  private:
@@ -93,11 +88,10 @@ class Chain final : public zstar::Solver, public zstar::Backtracking, public zst
   }
 
   Options o_;
-  zstar::Products& products_;
+  Best best_;
   std::unique_ptr<zstar::Solver> first_;  // made by the constructor to check the names, used for the first cohort
   Cohorts cohorts_;
   Progress progress_;
-  Tensor z_, fz_, best2_;             // best iterate, its image, its ‖r‖²
   std::vector<std::int64_t> final_;   // solver of each sample of the solve, from 1
   std::vector<std::size_t> ids_;      // sample of each row
 };

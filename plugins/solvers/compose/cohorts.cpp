@@ -11,12 +11,6 @@ std::unique_ptr<zstar::Solver> inner_solver(zstar::Host& host, const zstar::Part
   return solver;
 }
 
-Tensor mask_of(const std::vector<std::int64_t>& samples, const Tensor& like) {
-  const Tensor mask = torch::zeros({like.size(0)}, torch::kBool);
-  for (const std::int64_t b : samples) mask.data_ptr<bool>()[b] = true;
-  return mask.to(like.device());
-}
-
 void Cohorts::begin(std::int64_t batch, std::int64_t width) {
   batch_ = batch, width_ = width;
   cohorts_.resize(std::min<std::size_t>(cohorts_.size(), 1));  // the first copy is used again
@@ -75,6 +69,22 @@ Tensor Cohorts::propose(const Tensor& z, const Tensor& fz) {
     next.index_copy_(0, rows, cohort.solver->propose(z.index_select(0, rows), fz.index_select(0, rows)));
   }
   return next;
+}
+
+Tensor Best::note(const Tensor& z, const Tensor& fz) {
+  const Tensor size2 = zstar::length2(products_, fz - z);
+  if (!z_.defined()) z_ = z, fz_ = fz, size2_ = torch::full_like(size2, INFINITY);
+  const Tensor better = size2 < size2_;
+  z_ = zstar::pick(better, z, z_), fz_ = zstar::pick(better, fz, fz_), size2_ = torch::where(better, size2, size2_);
+  return size2.cpu().contiguous();
+}
+
+Tensor Best::propose(Cohorts& cohorts, const std::vector<std::int64_t>& back, const Tensor& z, const Tensor& fz) const {
+  if (back.empty()) return cohorts.propose(z, fz);
+  Tensor mask = torch::zeros({z.size(0)}, torch::kBool);
+  for (const std::int64_t b : back) mask.data_ptr<bool>()[b] = true;
+  mask = mask.to(z.device());
+  return cohorts.propose(zstar::pick(mask, z_, z), zstar::pick(mask, fz_, fz));
 }
 
 void Progress::keep(const Tensor& rows) {

@@ -62,10 +62,20 @@ class Progress {
   std::vector<Sample> samples_;
 };
 
-/// ‖r‖² on the host, [B]. On a device this is one read-back.
-inline Tensor host_length2(zstar::Products& products, const Tensor& r) { return zstar::length2(products, r).cpu().contiguous(); }
+/// The best iterate of each sample and its image, from which it may go on without a new evaluation.
+class Best {
+ public:
+  explicit Best(zstar::Products& products) : products_(products) {}
+  void clear() { z_ = fz_ = size2_ = Tensor(); }
+  void keep(const Tensor& rows) { zstar::keep_rows({&z_, &fz_, &size2_}, rows); }
+  /// \return ‖f(z) − z‖² on the host, [B]; on a device this is one read-back
+  Tensor note(const Tensor& z, const Tensor& fz);
+  /// What the cohorts propose, the samples `back` from their best iterate. \param back  rising
+  Tensor propose(Cohorts& cohorts, const std::vector<std::int64_t>& back, const Tensor& z, const Tensor& fz) const;
 
-/// A mask of these samples on the device of `like`.
-Tensor mask_of(const std::vector<std::int64_t>& samples, const Tensor& like);
+ private:
+  zstar::Products& products_;
+  Tensor z_, fz_, size2_;
+};
 
 }  // namespace zstar_compose

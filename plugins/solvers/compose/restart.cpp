@@ -4,6 +4,7 @@
 namespace {
 
 using torch::Tensor;
+using zstar_compose::Best;
 using zstar_compose::Cohorts;
 using zstar_compose::Progress;
 
@@ -29,46 +30,40 @@ class Restart final : public zstar::Solver {
                    zstar::above(1.0))};
   }
   Restart(const Options& o, zstar::Host& host)
-      : o_(o), products_(host.products()), first_(zstar_compose::inner_solver(host, o.solver, "solver")),
+      : o_(o), best_(host.products()), first_(zstar_compose::inner_solver(host, o.solver, "solver")),
         cohorts_([this, &host](std::size_t) { return first_ ? std::move(first_) : zstar_compose::inner_solver(host, o_.solver, "solver"); }) {}
 
   void begin(std::int64_t batch, std::int64_t width) override {
     cohorts_.begin(batch, width);
     progress_.begin(batch);
-    z_ = fz_ = best2_ = Tensor();
+    best_.clear();
   }
   void keep(const Tensor& rows) override {
     cohorts_.keep(rows);
     progress_.keep(rows);
-    zstar::keep_rows({&z_, &fz_, &best2_}, rows);
+    best_.keep(rows);
   }
 
   Tensor propose(const Tensor& z, const Tensor& fz) override {
-    const Tensor size2 = zstar::length2(products_, fz - z), host = size2.cpu().contiguous();
-    if (!z_.defined()) z_ = z, fz_ = fz, best2_ = torch::full_like(size2, INFINITY);
-    const Tensor better = size2 < best2_;
-    z_ = zstar::pick(better, z, z_), fz_ = zstar::pick(better, fz, fz_), best2_ = torch::where(better, size2, best2_);
+    const Tensor size2 = best_.note(z, fz);
     std::vector<std::int64_t> again, back;
-    for (std::int64_t b = 0; b < host.size(0); ++b) {
-      const auto verdict = progress_.judge(b, host.data_ptr<double>()[b], o_.growth, o_.patience);
+    for (std::int64_t b = 0; b < size2.size(0); ++b) {
+      const auto verdict = progress_.judge(b, size2.data_ptr<double>()[b], o_.growth, o_.patience);
       if (verdict == Progress::Verdict::well && !(o_.every && progress_.age(b) > *o_.every)) continue;
       progress_.renew(b);
       again.push_back(b);
       if (verdict == Progress::Verdict::failed) back.push_back(b);
     }
     cohorts_.move(again, 0);
-    if (back.empty()) return cohorts_.propose(z, fz);
-    const Tensor mask = zstar_compose::mask_of(back, z);
-    return cohorts_.propose(zstar::pick(mask, z_, z), zstar::pick(mask, fz_, fz));
+    return best_.propose(cohorts_, back, z, fz);
   }
 
  private:
   Options o_;
-  zstar::Products& products_;
+  Best best_;
   std::unique_ptr<zstar::Solver> first_;  // made by the constructor to check the name, used for the first cohort
   Cohorts cohorts_;
   Progress progress_;
-  Tensor z_, fz_, best2_;  // best iterate, its image, its ‖r‖²
 };
 
 }  // namespace

@@ -1,4 +1,6 @@
 /// \file A safeguard around another solver. Rules: README.md.
+#include <zstar/safeguarded.hpp>
+
 #include "cohorts.hpp"
 
 namespace {
@@ -13,7 +15,7 @@ using torch::Tensor;
 /// A sample whose residual exceeds `growth` times its best goes on from the image of its best iterate.
 ///
 /// \par Cost per iteration  that of the inner solver and 6 passes over the state
-class Safeguard final : public zstar::Solver {
+class Safeguard final : public zstar::Safeguarded {
  public:
   struct Options {
     zstar::Part solver{"anderson", {}};
@@ -30,36 +32,33 @@ class Safeguard final : public zstar::Solver {
         zstar::opt("longest", &Options::longest, "longest step, in multiples of the residual; unset: any", zstar::above(0.0))};
   }
   Safeguard(const Options& o, zstar::Host& host)
-      : o_(o), products_(host.products()), fallback_(products_, o.growth),
-        inner_(zstar_compose::inner_solver(host, o.solver, "solver")) {}
+      : Safeguarded(host.products(), o.growth), o_(o), inner_(zstar_compose::inner_solver(host, o.solver, "solver")) {}
 
   void* query(std::string_view id) override { return id == zstar::InverseJacobian::id ? inner_->query(id) : nullptr; }
 
   void begin(std::int64_t batch, std::int64_t width) override {
+    Safeguarded::begin(batch, width);
     inner_->begin(batch, width);
-    fallback_.clear();
     first_ = taken_ = Tensor();
   }
   void keep(const Tensor& rows) override {
+    Safeguarded::keep(rows);
     inner_->keep(rows);
-    fallback_.keep(rows);
     zstar::keep_rows({&first_, &taken_}, rows);
   }
 
-  Tensor propose(const Tensor& z, const Tensor& fz) override {
-    const Tensor r = fz - z, failed = fallback_.failed(r, fz), size = zstar::length2(products_, r).sqrt();
+ private:
+  Tensor step(const Tensor& z, const Tensor& fz, const Tensor& r, const Tensor& /*failed*/) override {
+    const Tensor size = zstar::length2(products_, r).sqrt();
     if (!first_.defined()) first_ = size, taken_ = torch::zeros_like(size);
     const Tensor next = inner_->propose(z, fz), length2 = zstar::length2(products_, next - z);
     Tensor good = (size <= o_.safeguard * first_ * (taken_ + 1).pow(-1 - o_.decay)) & length2.isfinite();
     if (o_.longest) good = good & (length2 <= (*o_.longest * size).square());
     taken_ = taken_ + good.to(taken_.scalar_type());
-    return zstar::pick(failed, fallback_.image(), zstar::pick(good, next, torch::lerp(z, fz, o_.beta)));
+    return zstar::pick(good, next, torch::lerp(z, fz, o_.beta));
   }
 
- private:
   Options o_;
-  zstar::Products& products_;
-  zstar::Fallback fallback_;
   std::unique_ptr<zstar::Solver> inner_;
   Tensor first_, taken_;  // ‖r_0‖ and proposals taken, [B]
 };

@@ -1,6 +1,5 @@
 /// \file CROP: conjugate residuals with optimal trial vectors. Equations and sources: README.md.
-#include <zstar/claims.hpp>
-#include <zstar/residual_window.hpp>
+#include <zstar/safeguarded.hpp>
 #include <zstar/sdk.hpp>
 
 namespace {
@@ -15,7 +14,7 @@ using torch::Tensor;
 /// would do where ∂f/∂z is symmetric.
 ///
 /// \par Cost per iteration  3 m + 4 passes over the state; no evaluation of f of its own
-class Crop final : public zstar::Solver {
+class Crop final : public zstar::SafeguardedWindow {
  public:
   struct Options {
     std::int64_t memory = 3;
@@ -24,39 +23,21 @@ class Crop final : public zstar::Solver {
   static auto options() {
     return std::tuple{zstar::opt("memory", &Options::memory, "m, optimal pairs kept", zstar::at_least(1)),
                       zstar::opt("beta", &Options::beta, "β, step along the optimal residual", zstar::within(0.0, 2.0)),
-                      zstar::opt("growth", &Options::growth,
-                                 "a sample whose residual exceeds this many times its best starts again from there",
-                                 zstar::above(1.0))};
+                      zstar::growth_option<Options>()};
   }
   Crop(const Options& o, zstar::Host& host)
-      : o_(o), window_(host.products(), o.memory + 1), fallback_(host.products(), o.growth) {}
+      : SafeguardedWindow(host.products(), o.memory, o.growth, {.accelerates = true, .expansive = true}), o_(o) {}
 
-  void* query(std::string_view id) override { return id == zstar::Claims::id ? &claims_ : nullptr; }
-
-  void begin(std::int64_t, std::int64_t) override {
-    window_.clear();
-    fallback_.clear();
-  }
-  void keep(const Tensor& rows) override {
-    window_.keep(rows);
-    fallback_.keep(rows);
-  }
-
-  Tensor propose(const Tensor& z, const Tensor& fz) override {
-    const Tensor r = fz - z, failed = fallback_.failed(r, fz);
+ private:
+  Tensor mixed(const Tensor& z, const Tensor& fz, const Tensor& /*r*/) override {
     window_.push(z, fz);
     const Tensor alpha = window_.weights();
     const Tensor next = window_.combined(alpha, o_.beta);
     if (window_.size() > 1) window_.replace(window_.residual(alpha), window_.combined(alpha));
-    window_.forget(failed);
-    return zstar::pick(failed, fallback_.image(), next);
+    return next;
   }
 
- private:
-  zstar::Claims claims_{.accelerates = true, .expansive = true};
   Options o_;
-  zstar::ResidualWindow window_;
-  zstar::Fallback fallback_;
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 /// \file Klement's quasi-Newton method with a diagonal Jacobian. Equations and sources: README.md.
-#include <zstar/residual_window.hpp>
+#include <zstar/safeguarded.hpp>
 #include <zstar/sdk.hpp>
 
 namespace {
@@ -15,7 +15,7 @@ using torch::Tensor;
 ///
 /// \par Cost per iteration  about 9 passes over the state, no reduction but the norm; no evaluation of f of its own
 /// \par Converges  superlinearly where ∂f/∂z is diagonal; elsewhere without guarantee
-class Klement final : public zstar::Solver {
+class Klement final : public zstar::Safeguarded {
  public:
   struct Options {
     double smallest = 0.1, largest = 10.0, change = 2.0, growth = 4.0;
@@ -24,32 +24,29 @@ class Klement final : public zstar::Solver {
     return std::tuple{zstar::opt("smallest", &Options::smallest, "least |d|", zstar::above(0.0)),
                       zstar::opt("largest", &Options::largest, "greatest |d|", zstar::above(0.0)),
                       zstar::opt("change", &Options::change, "greatest factor by which |d| changes in a step", zstar::above(1.0)),
-                      zstar::opt("growth", &Options::growth,
-                                 "a sample whose residual exceeds this many times its best starts again from there",
-                                 zstar::above(1.0))};
+                      zstar::growth_option<Options>()};
   }
-  Klement(const Options& o, zstar::Host& host) : o_(o), fallback_(host.products(), o.growth) {
+  Klement(const Options& o, zstar::Host& host) : Safeguarded(host.products(), o.growth), o_(o) {
     if (o.smallest > o.largest) throw zstar::OptionError("smallest", "smallest is above largest; swap them");
   }
 
-  void begin(std::int64_t, std::int64_t) override {
+  void begin(std::int64_t batch, std::int64_t width) override {
+    Safeguarded::begin(batch, width);
     z_ = g_ = d_ = Tensor();
-    fallback_.clear();
   }
   void keep(const Tensor& rows) override {
+    Safeguarded::keep(rows);
     zstar::keep_rows({&z_, &g_, &d_}, rows);
-    fallback_.keep(rows);
-  }
-
-  Tensor propose(const Tensor& z, const Tensor& fz) override {
-    const Tensor g = fz - z, failed = fallback_.failed(g, fz);
-    if (!d_.defined()) d_ = torch::full_like(z, -1.0);
-    else learn(z, g, failed);
-    z_ = z, g_ = g;
-    return zstar::pick(failed, fallback_.image(), z - g / d_);
   }
 
  private:
+  Tensor step(const Tensor& z, const Tensor& /*fz*/, const Tensor& g, const Tensor& failed) override {
+    if (!d_.defined()) d_ = torch::full_like(z, -1.0);
+    else learn(z, g, failed);
+    z_ = z, g_ = g;
+    return z - g / d_;
+  }
+
   void learn(const Tensor& z, const Tensor& g, const Tensor& failed) {
     const Tensor s = z - z_, secant = (g - g_) / s;
     const double noise = z.scalar_type() == torch::kFloat64 ? 1e-13 : 1e-5;
@@ -62,7 +59,6 @@ class Klement final : public zstar::Solver {
   }
 
   Options o_;
-  zstar::Fallback fallback_;
   Tensor z_, g_, d_;  // last iterate, its residual, the diagonal; [B, D]
 };
 

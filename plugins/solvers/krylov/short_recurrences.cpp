@@ -28,23 +28,9 @@ bool done(const Tensor& size2, const std::vector<double>& targets) {
   return true;
 }
 
-/// BiCGStab for u = K u + c: two products a step and no space to store. Started afresh from the measured residual when the recurrence
-/// says that it is done, and for a sample whose recurrence has broken down.
-///
-/// \par Cost  two evaluations a step; 9 states of memory; one small read-back a step
-/// \par Sources  van der Vorst, SIAM J. Sci. Stat. Comput. 13 (1992)
-class Bicgstab final : public zstar_krylov::LinearBase {
+/// A recurrence with few vectors, started afresh from the measured residual when it says that it is done.
+class ShortRecurrence : public zstar_krylov::LinearBase {
  public:
-  struct Options {
-    std::int64_t refresh = 50;
-    std::string space = "auto";
-  };
-  static auto options() {
-    return std::tuple{zstar::opt("refresh", &Options::refresh, "steps after which the residual is measured and the recurrence begins anew", zstar::at_least(1)),
-                      zstar::choice("space", &Options::space, zstar_krylov::space_words, {"auto", "sample", "batch"})};
-  }
-  Bicgstab(const Options& o, zstar::Host& host) : LinearBase("bicgstab", o.space, zstar_krylov::for_affine_maps()), o_(o), products_(host.products()) {}
-
   Tensor drive(zstar::Evaluator& f, const Tensor& start) override {
     Affine problem(f, start, together(start));
     if (!problem.begun()) return {};
@@ -61,9 +47,31 @@ class Bicgstab final : public zstar_krylov::LinearBase {
     return {};
   }
 
- private:
+ protected:
+  using LinearBase::LinearBase;
   /// Steps from the residual r of x; both are replaced. \return false if the solve is over
-  bool recur(Affine& problem, Tensor& x, Tensor& r, const std::vector<double>& targets) const {
+  virtual bool recur(Affine& problem, Tensor& x, Tensor& r, const std::vector<double>& targets) const = 0;
+};
+
+/// BiCGStab for u = K u + c: two products a step and no space to store. Started afresh also for a sample whose recurrence
+/// has broken down.
+///
+/// \par Cost  two evaluations a step; 9 states of memory; one small read-back a step
+/// \par Sources  van der Vorst, SIAM J. Sci. Stat. Comput. 13 (1992)
+class Bicgstab final : public ShortRecurrence {
+ public:
+  struct Options {
+    std::int64_t refresh = 50;
+    std::string space = "auto";
+  };
+  static auto options() {
+    return std::tuple{zstar::opt("refresh", &Options::refresh, "steps after which the residual is measured and the recurrence begins anew", zstar::at_least(1)),
+                      zstar::choice("space", &Options::space, zstar_krylov::space_words, {"auto", "sample", "batch"})};
+  }
+  Bicgstab(const Options& o, zstar::Host& host) : ShortRecurrence("bicgstab", o.space, zstar_krylov::for_affine_maps()), o_(o), products_(host.products()) {}
+
+ private:
+  bool recur(Affine& problem, Tensor& x, Tensor& r, const std::vector<double>& targets) const override {
     const Tensor shadow = r;
     Tensor p = r, rho = inner(products_, shadow, r);
     for (std::int64_t k = 0; k < o_.refresh && problem.affords_product(); ++k) {
@@ -95,7 +103,7 @@ class Bicgstab final : public zstar_krylov::LinearBase {
 ///
 /// \par Cost  an evaluation a step; 5 states of memory; one small read-back a step
 /// \par Sources  Hestenes & Stiefel, J. Res. Natl. Bur. Stand. 49 (1952)
-class Cg final : public zstar_krylov::LinearBase {
+class Cg final : public ShortRecurrence {
  public:
   struct Options {
     std::int64_t refresh = 100;
@@ -106,7 +114,7 @@ class Cg final : public zstar_krylov::LinearBase {
                       zstar::choice("symmetric", &Options::symmetric, "whether the map must declare its Jacobian symmetric, or is taken to be so", {"declared", "assumed"}),
                       zstar::choice("space", &Options::space, zstar_krylov::space_words, {"auto", "sample", "batch"})};
   }
-  Cg(const Options& o, zstar::Host& host) : LinearBase("cg", o.space, {{{"*", "it solves adjoint equations of maps that declare a symmetric Jacobian"}}}), o_(o), products_(host.products()) {}
+  Cg(const Options& o, zstar::Host& host) : ShortRecurrence("cg", o.space, {{{"*", "it solves adjoint equations of maps that declare a symmetric Jacobian"}}}), o_(o), products_(host.products()) {}
 
   Tensor drive(zstar::Evaluator& f, const Tensor& start) override {
     if (o_.symmetric == "declared" && !(facts() && facts()->symmetric))
@@ -114,23 +122,11 @@ class Cg final : public zstar_krylov::LinearBase {
                                          "if you know it, or use gmres"
                                        : "cg solves adjoint equations of maps that declare a symmetric Jacobian; as a forward solver it cannot know: set symmetric = \"assumed\" for an "
                                          "affine map, or use anderson");
-    Affine problem(f, start, together(start));
-    if (!problem.begun()) return {};
-    const std::vector<double> targets = problem.targets();
-    Tensor r = problem.first_residual(), x = torch::zeros_like(r);
-    while (problem.affords_product()) {
-      Tensor predicted = r;
-      if (!recur(problem, x, predicted, targets)) return {};
-      const auto measured = problem.residual(x);
-      if (!measured) return {};
-      expect_affine(r, predicted.norm(2, {1}), *measured);
-      r = *measured;
-    }
-    return {};
+    return ShortRecurrence::drive(f, start);
   }
 
  private:
-  bool recur(Affine& problem, Tensor& x, Tensor& r, const std::vector<double>& targets) const {
+  bool recur(Affine& problem, Tensor& x, Tensor& r, const std::vector<double>& targets) const override {
     Tensor p = r, size2 = inner(products_, r, r);
     for (std::int64_t k = 0; k < o_.refresh && problem.affords_product(); ++k) {
       const auto w = problem.product(p);

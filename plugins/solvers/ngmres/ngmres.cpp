@@ -1,6 +1,5 @@
 /// \file NGMRES: nonlinear GMRES. Equations and sources: README.md.
-#include <zstar/claims.hpp>
-#include <zstar/residual_window.hpp>
+#include <zstar/safeguarded.hpp>
 #include <zstar/sdk.hpp>
 
 namespace {
@@ -14,7 +13,7 @@ using torch::Tensor;
 /// Both z̄ and z⁺ are evaluated; only accepted iterates z_i stay in the memory.
 ///
 /// \par Cost per step of two evaluations  3 m + 6 passes over the state
-class Ngmres final : public zstar::Solver {
+class Ngmres final : public zstar::SafeguardedWindow {
  public:
   struct Options {
     std::int64_t memory = 8;
@@ -23,42 +22,26 @@ class Ngmres final : public zstar::Solver {
   static auto options() {
     return std::tuple{zstar::opt("memory", &Options::memory, "m, accepted iterates kept", zstar::at_least(1)),
                       zstar::opt("beta", &Options::beta, "β, mixing of the plain steps", zstar::within(0.0, 2.0)),
-                      zstar::opt("growth", &Options::growth,
-                                 "a sample whose residual exceeds this many times its best starts again from there",
-                                 zstar::above(1.0))};
+                      zstar::growth_option<Options>()};
   }
   Ngmres(const Options& o, zstar::Host& host)
-      : o_(o), window_(host.products(), o.memory + 1), fallback_(host.products(), o.growth) {}
+      : SafeguardedWindow(host.products(), o.memory, o.growth, {.accelerates = true, .expansive = true}), o_(o) {}
 
-  void* query(std::string_view id) override { return id == zstar::Claims::id ? &claims_ : nullptr; }
-
-  void begin(std::int64_t, std::int64_t) override {
-    window_.clear();
-    fallback_.clear();
+  void begin(std::int64_t batch, std::int64_t width) override {
+    SafeguardedWindow::begin(batch, width);
     candidate_ = candidate_in_window_ = false;
-  }
-  void keep(const Tensor& rows) override {
-    window_.keep(rows);
-    fallback_.keep(rows);
-  }
-
-  Tensor propose(const Tensor& z, const Tensor& fz) override {
-    const Tensor r = fz - z, failed = fallback_.failed(r, fz);
-    if (candidate_in_window_) window_.replace(r, fz);  // the accepted iterate takes the place of its candidate
-    else window_.push(z, fz);
-    candidate_in_window_ = candidate_;
-    const Tensor next = candidate_ ? window_.combined(window_.weights(), /*beta=*/0.0)
-                                   : window_.combined(window_.newest(), o_.beta);
-    candidate_ = !candidate_;
-    window_.forget(failed);
-    return zstar::pick(failed, fallback_.image(), next);
   }
 
  private:
-  zstar::Claims claims_{.accelerates = true, .expansive = true};
+  Tensor mixed(const Tensor& z, const Tensor& fz, const Tensor& r) override {
+    if (candidate_in_window_) window_.replace(r, fz);  // the accepted iterate takes the place of its candidate
+    else window_.push(z, fz);
+    candidate_in_window_ = candidate_;
+    candidate_ = !candidate_;
+    return candidate_in_window_ ? window_.combined(window_.weights(), /*beta=*/0.0) : window_.combined(window_.newest(), o_.beta);
+  }
+
   Options o_;
-  zstar::ResidualWindow window_;
-  zstar::Fallback fallback_;
   bool candidate_ = false, candidate_in_window_ = false;  // z is a z̄; the newest pair is one
 };
 
