@@ -4,26 +4,23 @@
 ///     bench_overhead --serve            answers lines "WORKLOAD SOLVER" with microseconds of one solve ("f": of f alone)
 ///     bench_overhead --memory SOLVER    kilobytes by which the peak of the process grows in 40 steps on (32, 100000)
 ///
-/// Both sides alternate in one process on one thread; trace, best iterate and reasons are on. Times are of the processor, so
-/// that other work on the machine takes part only through the caches.
-#include <unistd.h>
-
+/// Both sides alternate in one process on one thread; trace, best iterate and reasons are on. Times are of the processor.
 #include <algorithm>
-#include <ctime>
 #include <fstream>
 #include <iostream>
 
-#include <ATen/Parallel.h>
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
+#include "bench/timing.hpp"
 #include "bench/workloads.hpp"
-#include "core/solve/allocator.hpp"
 #include "tests/support/parts.hpp"
 
 namespace {
 
 using namespace zstar;
+using bench::median;
+using bench::microseconds;
 using bench::Workload;
 
 constexpr std::int64_t evaluations = 30;
@@ -33,22 +30,6 @@ struct Method {
   Settings settings;
 };
 const std::vector<Method> methods{{"fixed_point", {}}, {"anderson", {{"memory", std::int64_t{6}}}}, {"broyden", {{"memory", std::int64_t{30}}}}};
-
-double microseconds(const std::function<void()>& run) {
-  const auto now = [] {
-    timespec t{};
-    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return 1e6 * static_cast<double>(t.tv_sec) + 1e-3 * static_cast<double>(t.tv_nsec);
-  };
-  const double start = now();
-  run();
-  return now() - start;
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
 
 /// A solver ready to run on a workload: every run uses all its evaluations.
 class Run {
@@ -142,7 +123,6 @@ int run(const std::vector<std::string>& words) {
     const auto at = std::find(words.begin(), words.end(), word);
     return at == words.end() || at + 1 == words.end() ? std::string() : *(at + 1);
   };
-  at::set_num_threads(1);
   if (has("--memory")) return memory(value("--memory"));
   const auto workloads = bench::workloads();
   if (has("--serve")) return serve(workloads);
@@ -162,11 +142,7 @@ int run(const std::vector<std::string>& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (std::getenv("OPENBLAS_NUM_THREADS") == nullptr) {  // OpenBLAS has threads of its own, and reads this once, when it is loaded
-    ::setenv("OPENBLAS_NUM_THREADS", "1", 1);
-    ::execv("/proc/self/exe", argv);
-  }
-  solve::keep_large_blocks();  // as the program does; a peer is timed with the same setting
+  bench::one_thread(argv);
   try {
     return run({argv + 1, argv + argc});
   } catch (const std::exception& error) {
