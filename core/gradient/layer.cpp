@@ -6,6 +6,7 @@
 #include "core/gradient/call.hpp"
 #include "core/gradient/nodes.hpp"
 #include "core/gradient/plan.hpp"
+#include "core/solve/plain.hpp"
 #include "zstar/abi/linear.hpp"
 
 namespace zstar::gradient {
@@ -26,14 +27,6 @@ struct Layer::Impl {
 };
 
 namespace {
-
-/// Plain iteration, to measure a state by one evaluation.
-class Plain final : public Solver {
- public:
-  void begin(std::int64_t, std::int64_t) override {}
-  Tensor propose(const Tensor&, const Tensor& fz) override { return fz; }
-  void keep(const Tensor&) override {}
-};
 
 /// One call of the layer: its map, start and budgets.
 struct Problem {
@@ -69,7 +62,7 @@ void solve_from_start(Call& call, const Problem& p, const std::string& method, c
   if (watched) watched->at = result.fixed_point;
   solve::Options once = p.options;
   once.max_evaluations = 1;
-  Plain plain;
+  solve::Plain plain;
   Report report = solve::solve(plain, method, p.f, result.fixed_point, once).report;
   for (std::size_t b = 0; b < report.evaluations.size(); ++b) {
     report.evaluations[b] += result.gradient_evaluations;

@@ -3,15 +3,10 @@
 #include <cstdio>
 #include <stdexcept>
 
+#include "core/solve/plain.hpp"
+
 namespace zstar::verify {
 namespace {
-
-class Plain final : public Solver {
- public:
-  void begin(std::int64_t, std::int64_t) override {}
-  Tensor propose(const Tensor&, const Tensor& fz) override { return fz; }
-  void keep(const Tensor&) override {}
-};
 
 /// H ← H + (s − H y)(sᵀH) / (sᵀH y), H₀ = −I; a sample whose denominator is small or not finite keeps its H.
 class Secant final : public Solver, public InverseJacobian {
@@ -60,7 +55,7 @@ std::string text(double value) {
   return buffer;
 }
 
-std::unique_ptr<Solver> plain_solver() { return std::make_unique<Plain>(); }
+std::unique_ptr<Solver> plain_solver() { return std::make_unique<solve::Plain>(); }
 std::unique_ptr<Solver> secant_solver() { return std::make_unique<Secant>(); }
 
 std::shared_ptr<gradient::Layer> exact_layer(std::shared_ptr<GradientMethod> method, std::shared_ptr<GradientMethod> intermediate,
