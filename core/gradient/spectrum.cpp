@@ -61,6 +61,22 @@ SpectralRadius spectral_radius(const FixedPointMap& f, const State& z, const Ten
   return result;
 }
 
+std::vector<double> numerical_abscissa(const Linearisation& linear, const Tensor& start, std::int64_t steps, bool apart) {
+  const torch::NoGradGuard no_grad;
+  const auto shape = start.sizes().vec();
+  const auto rows = [apart](const Tensor& t) { return apart ? t : t.reshape({1, -1}); };
+  const Tensor first = rows(start);
+  steps = std::min(steps, first.size(1));
+  Krylov krylov(first, steps);
+  for (std::int64_t j = 0; j < steps; ++j) {
+    const Tensor v = krylov.basis.back().reshape(shape);
+    krylov.extend(rows(linear.vjp(v) + linear.jvp(v)) / 2, j);
+  }
+  const Tensor square = krylov.h.narrow(1, 0, steps);
+  const Tensor top = torch::linalg_eigvalsh((square + square.transpose(1, 2)) / 2).amax(1).contiguous();
+  return {top.data_ptr<double>(), top.data_ptr<double>() + top.numel()};
+}
+
 PowerIteration power_iteration(const FixedPointMap& f, const State& z, const Tensor& start, std::int64_t iterations) {
   const Linearisation linear(f, z);
   const torch::NoGradGuard no_grad;

@@ -34,6 +34,12 @@ struct SingularValues {
 /// \par Sources  Golub & Kahan, SIAM J. Numer. Anal. 2 (1965), doi:10.1137/0702016
 SingularValues singular_values(const Linearisation& linear, const Tensor& start, std::int64_t steps, bool apart);
 
+/// Largest real part of the numerical range of J, λ_max((J + Jᵀ)/2), from below, by Lanczos with full orthogonalisation: exact once `steps`
+/// reaches the width. Below 1, I − J is strongly monotone: damped iteration with a small enough β, and the splittings, converge near the state,
+/// whatever the spectral radius. \param start  [B, D], not zero \param apart  a value for each sample; else one for the whole batch
+/// \par Sources  Saad, Numerical Methods for Large Eigenvalue Problems, 2011, section 6.3
+std::vector<double> numerical_abscissa(const Linearisation& linear, const Tensor& start, std::int64_t steps, bool apart);
+
 /// ‖(I − Jᵀ)⁻¹ r‖, seen from inside.
 struct InverseNorm {
   std::vector<double> found;  ///< [B] ‖e_k‖, which rises to it with every step

@@ -37,4 +37,33 @@ TEST(SpectralRadius, TreatsEverySampleAlone) {
   }
 }
 
+double abscissa(const Tensor& j) { return torch::linalg_eigvalsh((j + j.transpose(0, 1)) / 2).max().item<double>(); }
+
+TEST(NumericalAbscissa, IsTheTopOfTheSymmetricPartOfEverySample) {
+  const TanhMap f(3, 6);
+  const Tensor z = randn({3, 6}, 5), start = randn({3, 6}, 6);
+  const gradient::Linearisation linear(f.map(), State(z));
+  const auto found = gradient::numerical_abscissa(linear, start, 6, /*apart=*/true);
+  ASSERT_EQ(found.size(), 3u);
+  double most = -INFINITY;
+  for (std::int64_t b = 0; b < 3; ++b) {
+    const double wanted = abscissa((1 - f(z)[b].square()).unsqueeze(1) * f.w);
+    EXPECT_NEAR(found[static_cast<std::size_t>(b)], wanted, 1e-9);
+    most = std::max(most, wanted);
+  }
+  const auto joint = gradient::numerical_abscissa(linear, start, 18, /*apart=*/false);
+  ASSERT_EQ(joint.size(), 1u);
+  EXPECT_NEAR(joint[0], most, 1e-9);
+}
+
+TEST(NumericalAbscissa, SeesWhatTheSpectrumHides) {
+  const Tensor nilpotent = torch::tensor({{0.0, 8.0}, {0.0, 0.0}}, torch::kFloat64), rotation = torch::tensor({{0.0, -3.0}, {3.0, 0.0}}, torch::kFloat64);
+  const auto of = [](const Tensor& a) {
+    const AffineMap f{a, torch::zeros({1, 2}, torch::kFloat64)};
+    return gradient::numerical_abscissa(gradient::Linearisation(f.map(), State(torch::zeros({1, 2}, torch::kFloat64))), randn({1, 2}, 3), 2, true)[0];
+  };
+  EXPECT_NEAR(of(nilpotent), 4.0, 1e-12);  // spectral radius 0
+  EXPECT_NEAR(of(rotation), 0.0, 1e-12);   // spectral radius 3
+}
+
 }  // namespace

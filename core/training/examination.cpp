@@ -184,6 +184,7 @@ Finding Examination::conditioning() {
     const auto values = gradient::singular_values(linear, noise_like(z_, 9), 30, alone);
     const double smallest = *std::min_element(values.smallest.begin(), values.smallest.end()), largest = *std::max_element(values.largest.begin(), values.largest.end());
     std::string number = fmt::format("singular values of I - J from {:.1e} to {:.1e}", smallest, largest);
+    number += fmt::format(", numerical range of J up to {:.2f}", greatest(gradient::numerical_abscissa(linear, noise_like(z_, 14), 20, alone)));
     if (alone) number += fmt::format(", spectral radius of J {:.3f}", greatest(gradient::spectral_radius(map(), packing_.unpack(z_), noise_like(z_, 10)).radius));
     if (smallest > 1e-3 * std::max(1.0, largest)) return {"conditioning", Verdict::good, number};
     return sick("conditioning", number, "fold", "I - J is nearly singular at the solution: gradients are huge or wrong, and the solution may vanish after a step",
