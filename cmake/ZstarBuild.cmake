@@ -29,7 +29,19 @@ if(ZSTAR_SANITIZE)
   add_library(zstar_sanitizer_defaults OBJECT "${CMAKE_CURRENT_LIST_DIR}/sanitizer_defaults.cpp")
 endif()
 
-# Gives a target of this tree its flags and the shared precompiled header of the SDK.
+# zstar_precompiled(NAME LINK lib … HEADERS <h> …): a precompiled header that many targets use.
+function(zstar_precompiled name)
+  cmake_parse_arguments(H "" "" "LINK;HEADERS" ${ARGN})
+  file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp" "\n")
+  add_library(${name} OBJECT "${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp")
+  target_link_libraries(${name} PRIVATE zstar_sdk zstar_flags ${H_LINK})
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF
+    CXX_COMPILER_LAUNCHER "${PROJECT_SOURCE_DIR}/cmake/fresh_pch.sh;${CMAKE_CXX_COMPILER_LAUNCHER}")
+  target_precompile_headers(${name} PRIVATE ${H_HEADERS})
+endfunction()
+set(ZSTAR_PRECOMPILED <zstar/sdk.hpp> <zstar/abi/gradient.hpp> <torch/csrc/autograd/autograd.h>)
+
+# zstar_own_target(TARGET [PRECOMPILED]) gives a target of this tree its flags and a precompiled header, that of the SDK if none is named.
 function(zstar_own_target target)
   target_link_libraries(${target} PRIVATE zstar_flags)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF DEFINE_SYMBOL "")
@@ -41,5 +53,7 @@ function(zstar_own_target target)
       target_sources(${target} PRIVATE $<TARGET_OBJECTS:zstar_sanitizer_defaults>)
     endif()
   endif()
-  target_precompile_headers(${target} REUSE_FROM zstar_pch)
+  set(precompiled zstar_pch ${ARGN})
+  list(POP_BACK precompiled last)
+  target_precompile_headers(${target} REUSE_FROM ${last})
 endfunction()
