@@ -36,7 +36,7 @@ experiment::Schema schema() {
   gradient.framework = describe(gradient::Options::options());
   SectionSpec intermediate{"intermediate", "gradient method of the sampled states before the last", Kind::gradient};
   intermediate.default_part = "phantom";
-  gradient.nested = {solver_section("solver", "of the adjoint equation", "fixed_point", {.tolerance = 1e-6, .max_evaluations = 60}), intermediate};
+  gradient.nested = {solver_section("solver", "of the adjoint equation", "broyden", {.tolerance = 1e-6, .max_evaluations = 60}), intermediate};
   SectionSpec start{"start", "where solves begin"};
   start.framework = describe(gradient::StartOptions::options());
   SectionSpec norm{"norm", "of the weights inside the map", Kind::norm};
@@ -56,7 +56,7 @@ experiment::Schema schema() {
   SectionSpec train{"train", "the training loop"}, eval{"eval", "evaluation"};
   train.framework = describe(TrainOptions::options());
   eval.framework = describe(EvalOptions::options());
-  SectionSpec solver = solver_section("solver", "of the forward pass", "anderson", {.tolerance = 1e-4, .max_evaluations = 40});
+  SectionSpec solver = solver_section("solver", "of the forward pass", "broyden", {.tolerance = 1e-4, .max_evaluations = 40});
   SectionSpec precision{"precision", "solves that begin with f in low precision"};
   precision.framework = describe(gradient::PrecisionOptions::options());
   solver.nested = {precision};

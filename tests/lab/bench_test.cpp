@@ -1,4 +1,6 @@
 /// \file zstar bench solvers: its problems, what is in its table without being named anywhere, its picture, and who wins against himself.
+#include <regex>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -35,6 +37,26 @@ TEST_F(Bench, ASolverAgainstItselfHasNoWinner) {
     EXPECT_EQ(one["profile"], other["profile"]);
     for (std::size_t p = 0; p < one["results"].size(); ++p) EXPECT_EQ(one["results"][p]["evaluations"], other["results"][p]["evaluations"]) << table["problems"][p];
   }
+}
+
+TEST_F(Bench, TheDefaultIsAsGoodAsTheBestOfTorchDEQOnNineProblemsInTenAndFailsOnNone) {
+  const Finished resolved = run("config " ZSTAR_SOURCE_DIR "/experiments/inr_siren.toml");  // an explicit network: it names no solver
+  std::smatch name;
+  const std::string text = resolved.text;
+  ASSERT_TRUE(std::regex_search(text, name, std::regex(R"re(\[solver\]\nname = "(\w+)" +# default)re"))) << text;
+  const json table = solvers("--only " + name[1].str() + " --only torchdeq_broyden --only torchdeq_anderson --only torchdeq_fixed_point");
+  int solved = 0, no_more = 0;
+  for (std::size_t p = 0; p < table["problems"].size(); ++p) {
+    std::int64_t best = 0;
+    for (std::size_t s = 1; s < 4; ++s)
+      if (const std::int64_t n = table["solvers"][s]["results"][p]["evaluations"]; n > 0 && (best == 0 || n < best)) best = n;
+    if (best == 0) continue;
+    const std::int64_t ours = table["solvers"][0]["results"][p]["evaluations"];
+    EXPECT_GT(ours, 0) << table["problems"][p];
+    ++solved, no_more += ours > 0 && ours <= best;
+  }
+  EXPECT_GT(solved, 80);
+  EXPECT_GE(no_more, 0.9 * solved);
 }
 
 TEST_F(Bench, APluginInAFolderIsAmongTheSolvers) {
