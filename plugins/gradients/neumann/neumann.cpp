@@ -1,4 +1,5 @@
 /// \file The Neumann series of the adjoint. Equation and sources: README.md.
+#include <zstar/mixed.hpp>
 #include <zstar/sdk.hpp>
 
 #include <zstar/abi/gradient.hpp>
@@ -47,7 +48,7 @@ class Neumann final : public zstar::GradientMethod {
       measured = i < o.terms || o.measure;
       if (!measured) break;
       const Tensor image = problem.vjp(term);
-      term = o.beta == 1.0 ? image : torch::lerp(term, image, o.beta);
+      term = zstar::mixed(term, image, o.beta);
       ++products;
       if (o.tolerance > 0 && ((term * term).sum(1) <= least2 * size2).all().item<bool>()) break;
     }

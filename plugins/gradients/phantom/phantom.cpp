@@ -1,4 +1,5 @@
 /// \file Phantom gradients, unrolled form. Equation and sources: README.md.
+#include <zstar/mixed.hpp>
 #include <zstar/sdk.hpp>
 
 #include <algorithm>
@@ -48,7 +49,7 @@ class Phantom final : public zstar::GradientMethod {
     std::vector<State> out;
     State z = z0;
     for (std::int64_t k = 1; k <= steps; ++k) {
-      z = mixed(z, services.evaluate(f, z));
+      z = zstar::mixed(z, services.evaluate(f, z), o_.beta);
       const bool listed = std::find(o_.at.begin(), o_.at.end(), k) != o_.at.end();
       if (k == steps || listed || (o_.every > 0 && k % o_.every == 0)) out.push_back(z);
     }
@@ -56,13 +57,6 @@ class Phantom final : public zstar::GradientMethod {
   }
 
  private:
-  State mixed(const State& z, const State& fz) const {
-    if (o_.beta == 1.0) return fz;
-    std::vector<torch::Tensor> tensors;
-    for (std::size_t i = 0; i < z.size(); ++i) tensors.push_back(torch::lerp(z[i], fz[i], o_.beta));
-    return {std::move(tensors), z.axes()};
-  }
-
   Options o_;
 };
 

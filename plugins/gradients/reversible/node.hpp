@@ -18,13 +18,6 @@ using torch::autograd::edge_list;
 using torch::autograd::variable_list;
 using zstar::State;
 
-/// (1 − β) a + β b, tensor by tensor.
-State mixed(const State& a, const State& b, double beta) {
-  std::vector<Tensor> tensors;
-  for (std::size_t i = 0; i < a.size(); ++i) tensors.push_back(torch::lerp(a[i], b[i], beta));
-  return {std::move(tensors), a.axes()};
-}
-
 /// All that backward needs: the pair at the end, and pairs on the way, one before every `every`-th step.
 struct Course {
   zstar::FixedPointMap f;

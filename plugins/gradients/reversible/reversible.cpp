@@ -1,5 +1,6 @@
 /// \file Reversible iteration: exact gradients of all steps without storing them. Equations and sources: README.md.
 #include <zstar/claims.hpp>
+#include <zstar/mixed.hpp>
 #include <zstar/sdk.hpp>
 
 #include <algorithm>
@@ -64,8 +65,8 @@ class Reversible final : public zstar::GradientMethod, public zstar::Statistics 
       const torch::NoGradGuard no_grad;
       for (std::int64_t k = 0; k < o_.steps; ++k) {
         if (k % every == 0) course.stored.push_back({y, z});
-        y = zstar_reversible::mixed(y, services.evaluate(f, z), o_.beta);
-        z = zstar_reversible::mixed(z, services.evaluate(f, y), o_.beta);
+        y = zstar::mixed(y, services.evaluate(f, z), o_.beta);
+        z = zstar::mixed(z, services.evaluate(f, y), o_.beta);
       }
     }
     course.y = y, course.z = z;

@@ -1,5 +1,6 @@
 /// \file Differentiation through the iterations themselves, all or the last. Equations and sources: README.md.
 #include <zstar/claims.hpp>
+#include <zstar/mixed.hpp>
 #include <zstar/sdk.hpp>
 
 #include <algorithm>
@@ -54,7 +55,7 @@ class Unrolled final : public zstar::GradientMethod {
       for (; left > last; --left) {
         const State fz = services.evaluate(f, z);
         const bool settled = is_settled(z, fz);
-        z = mixed(z, fz);
+        z = zstar::mixed(z, fz, o_.beta);
         if (settled) left = last + 1;
       }
     }
@@ -62,7 +63,7 @@ class Unrolled final : public zstar::GradientMethod {
     for (std::int64_t k = 1; k <= last; ++k) {
       const State fz = services.evaluate(f, z);
       const bool end = k == last || (which == Tracked::all && is_settled(z, fz));
-      z = mixed(z, fz);
+      z = zstar::mixed(z, fz, o_.beta);
       if (end || (o_.every > 0 && k % o_.every == 0)) out.push_back(z);
       if (end) break;
     }
@@ -79,12 +80,6 @@ class Unrolled final : public zstar::GradientMethod {
       size2 += fz[i].square().sum().template item<double>();
     }
     return residual2 <= o_.tolerance * o_.tolerance * size2;
-  }
-  State mixed(const State& z, const State& fz) const {
-    if (o_.beta == 1.0) return fz;
-    std::vector<Tensor> tensors;
-    for (std::size_t i = 0; i < z.size(); ++i) tensors.push_back(torch::lerp(z[i], fz[i], o_.beta));
-    return {std::move(tensors), z.axes()};
   }
 
   Options o_;

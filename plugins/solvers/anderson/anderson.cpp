@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include <zstar/mixed.hpp>
 #include <zstar/safeguarded.hpp>
 #include <zstar/sdk.hpp>
 
@@ -108,7 +109,7 @@ class Anderson final : public zstar::Solver, public zstar::Statistics {
     return damps_ ? window.combined(s.alpha, s.beta) : window.combined(std::move(s.alpha), o_.beta);
   }
 
-  Tensor plain(const Tensor& z, const Tensor& fz) const { return o_.beta == 1.0 ? fz : torch::lerp(z, fz, o_.beta); }
+  Tensor plain(const Tensor& z, const Tensor& fz) const { return zstar::mixed(z, fz, o_.beta); }
 
   /// Gains of all samples; those that grew too far or whose weights are wild take their best iterate and forget the rest.
   template <class Window>

@@ -1,4 +1,5 @@
 /// \file Anderson acceleration of type I, safeguarded. Equations and sources: README.md.
+#include <zstar/mixed.hpp>
 #include <zstar/safeguarded.hpp>
 #include <zstar/sdk.hpp>
 
@@ -62,7 +63,7 @@ class AndersonTypeOne final : public zstar::Safeguarded {
     columns.insert(columns.end(), y_.begin(), y_.end());
     const Tensor next = products_.combine(fz, columns, torch::cat({-gamma, -gamma}, 1));
     known_ = known_ & ~failed.unsqueeze(1);
-    return zstar::pick(trusted, next, torch::lerp(z, fz, o_.beta));
+    return zstar::pick(trusted, next, zstar::mixed(z, fz, o_.beta));
   }
 
   /// Adds a pair, newest first, with its row and column of SᵀY.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include <zstar/mixed.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
 

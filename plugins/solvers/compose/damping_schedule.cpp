@@ -37,7 +37,7 @@ class DampingSchedule final : public zstar::Solver {
   Tensor propose(const Tensor& z, const Tensor& fz) override {
     const double beta = beta_at(step_++);
     const Tensor next = inner_->propose(z, fz);
-    return beta == 1.0 ? next : torch::lerp(z, next, beta);
+    return zstar::mixed(z, next, beta);
   }
 
  private:

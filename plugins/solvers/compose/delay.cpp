@@ -36,7 +36,7 @@ class Delay final : public zstar::Solver {
   Tensor propose(const Tensor& z, const Tensor& fz) override {
     if (step_ < o_.steps) {
       ++step_;
-      return o_.beta == 1.0 ? fz : torch::lerp(z, fz, o_.beta);
+      return zstar::mixed(z, fz, o_.beta);
     }
     if (step_ == o_.steps) {
       inner_->begin(batch_, width_);  // rows may have left since

@@ -55,7 +55,7 @@ class Safeguard final : public zstar::Safeguarded {
     Tensor good = (size <= o_.safeguard * first_ * (taken_ + 1).pow(-1 - o_.decay)) & length2.isfinite();
     if (o_.longest) good = good & (length2 <= (*o_.longest * size).square());
     taken_ = taken_ + good.to(taken_.scalar_type());
-    return zstar::pick(good, next, torch::lerp(z, fz, o_.beta));
+    return zstar::pick(good, next, zstar::mixed(z, fz, o_.beta));
   }
 
   Options o_;

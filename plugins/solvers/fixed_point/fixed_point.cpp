@@ -1,4 +1,5 @@
 /// \file Plain and damped fixed-point iteration. Equation and sources: README.md.
+#include <zstar/mixed.hpp>
 #include <zstar/sdk.hpp>
 
 namespace {
@@ -22,7 +23,7 @@ class FixedPoint final : public zstar::Solver {
 
   void begin(std::int64_t, std::int64_t) override {}
   void keep(const Tensor&) override {}
-  Tensor propose(const Tensor& z, const Tensor& fz) override { return beta_ == 1.0 ? fz : torch::lerp(z, fz, beta_); }
+  Tensor propose(const Tensor& z, const Tensor& fz) override { return zstar::mixed(z, fz, beta_); }
 
  private:
   double beta_;

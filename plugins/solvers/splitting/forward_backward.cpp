@@ -1,4 +1,5 @@
 /// \file Forward–backward splitting. Equations, symbols and sources: README.md.
+#include <zstar/mixed.hpp>
 #include <zstar/sdk.hpp>
 #include <zstar/splitting.hpp>
 
@@ -26,8 +27,8 @@ class ForwardBackward final : public zstar::Solver, public zstar::UsesSplitting 
   void keep(const Tensor&) override {}
 
   Tensor propose(const Tensor& z, const Tensor& fz) override {
-    if (!halves_.prox) return torch::lerp(z, fz, alpha_);
-    return halves_.prox(torch::lerp(z, halves_.affine(z), alpha_), alpha_);
+    if (!halves_.prox) return zstar::mixed(z, fz, alpha_);
+    return halves_.prox(zstar::mixed(z, halves_.affine(z), alpha_), alpha_);
   }
 
  private:
