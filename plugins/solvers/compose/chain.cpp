@@ -98,4 +98,5 @@ class Chain final : public zstar::Solver, public zstar::Backtracking, public zst
 
 }  // namespace
 
+ZSTAR_PLUGIN("zstar.compose", "0.1.0", "solvers made of other solvers")
 ZSTAR_SOLVER(Chain, "chain", "several solvers: each sample goes to the next where one fails, from its best iterate")

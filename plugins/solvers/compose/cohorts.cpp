@@ -29,7 +29,7 @@ void Cohorts::leave(Cohort& cohort, const std::vector<char>& gone) {
   if (left.size() == cohort.samples.size()) return;
   cohort.samples = std::move(left);
   if (!cohort.begun) cohort.solver->begin(static_cast<std::int64_t>(places.size()), width_);
-  else if (!places.empty()) cohort.solver->keep(torch::tensor(places, torch::kInt64));
+  else if (!places.empty()) cohort.solver->keep(torch::tensor(places, torch::kInt64).to(device_));
 }
 
 void Cohorts::move(const std::vector<std::int64_t>& samples, std::size_t kind) {
@@ -58,6 +58,7 @@ void Cohorts::keep(const Tensor& rows) {
 }
 
 Tensor Cohorts::propose(const Tensor& z, const Tensor& fz) {
+  device_ = z.device();
   if (cohorts_.size() == 1 && std::is_sorted(cohorts_[0].samples.begin(), cohorts_[0].samples.end())) {
     cohorts_[0].begun = true;
     return cohorts_[0].solver->propose(z, fz);
@@ -110,5 +111,3 @@ void Progress::renew(std::int64_t sample) {
 }
 
 }  // namespace zstar_compose
-
-ZSTAR_PLUGIN("zstar.compose", "0.1.0", "solvers made of other solvers")

@@ -41,6 +41,7 @@ class Cohorts {
   Make make_;
   std::vector<Cohort> cohorts_;
   std::int64_t batch_ = 0, width_ = 0;
+  torch::Device device_ = torch::kCPU;  // of the state, where solvers want their indices
 };
 
 /// What each sample has reached since it was last given away: numbers on the host.

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "plugins/solvers/compose/cohorts.hpp"
 #include "tests/support/parts.hpp"
 
 namespace {
@@ -118,6 +119,26 @@ TEST(DampingSchedule, BetaGoesFromTheFirstToTheLast) {
     const double middle = std::string(shape) == "geometric" ? 0.5 : 0.625;
     for (const double beta : {0.25, middle, 1.0, 1.0}) EXPECT_NEAR(solver->propose(z, one).item<double>(), beta, 1e-15) << shape;
   }
+}
+
+/// Where the indices of keep lie; proposals say nothing.
+struct Recording final : Solver {
+  std::vector<torch::Device>& seen;
+  explicit Recording(std::vector<torch::Device>& devices) : seen(devices) {}
+  void begin(std::int64_t, std::int64_t) override {}
+  Tensor propose(const Tensor&, const Tensor& fz) override { return fz; }
+  void keep(const Tensor& rows) override { seen.push_back(rows.device()); }
+};
+
+TEST(Compose, SamplesThatStayAreNamedOnTheDeviceOfTheState) {  // the meta device stands for any that is not the host
+  std::vector<torch::Device> seen;
+  zstar_compose::Cohorts cohorts([&seen](std::size_t) { return std::make_unique<Recording>(seen); });
+  cohorts.begin(4, 3);
+  const Tensor z = torch::zeros({4, 3}, torch::TensorOptions(torch::kMeta));
+  cohorts.propose(z, z);
+  cohorts.move({1}, 0);
+  cohorts.keep(torch::tensor({0, 2}, torch::kInt64));
+  EXPECT_EQ(seen, (std::vector<torch::Device>{torch::kMeta, torch::kMeta}));
 }
 
 TEST(Compose, ASolverThatChoosesItsEvaluationsIsRefused) {
