@@ -1,0 +1,60 @@
+#include <gtest/gtest.h>
+
+#include "tests/support/parts.hpp"
+
+namespace {
+
+using namespace zstar;
+using namespace zstar::test;
+
+solve::Outcome run(const std::string& name, const FixedPointMap& f, const Tensor& z0, const solve::Options& o, const Settings& settings = {}) {
+  const auto solver = make_solver(name, settings);
+  return solve::solve(*solver, name, f, State(z0), o);
+}
+
+TEST(DiagonalBroyden, OneUnknownIsTheSecantMethod) {  // exact on an affine map at the third evaluation
+  for (const double a : {0.9, -3.0, 1.5}) {
+    const AffineMap f{torch::full({1, 1}, a, torch::kFloat64), torch::ones({1, 1}, torch::kFloat64)};
+    const auto out = run("diagonal_broyden", f.map(), torch::zeros({1, 1}, torch::kFloat64), {.tolerance = 1e-12, .max_evaluations = 3}, {{"smallest", 1e-6}});
+    EXPECT_EQ(out.report.reasons[0], Reason::converged) << a;
+  }
+}
+
+TEST(DiagonalBroyden, LearnsADiagonalThatPlainIterationCannotSolve) {
+  const AffineMap f{torch::diag(torch::tensor({-4.0, 0.9, 0.0}, torch::kFloat64)), torch::ones({1, 3}, torch::kFloat64)};
+  const auto out = run("diagonal_broyden", f.map(), torch::zeros({1, 3}, torch::kFloat64), {.tolerance = 1e-8, .max_evaluations = 300, .stall_window = 0});
+  EXPECT_EQ(out.report.reasons[0], Reason::converged);
+  EXPECT_LT(relative_error(out.z[0], f.fixed_point()), 1e-6);
+}
+
+TEST(DiagonalBroyden, TheUpdateIsTheDiagonalOfBroydens) {
+  const AffineMap f{matrix_of_norm(5, 0.8, 1), randn({1, 5}, 2)};
+  const Tensor z0 = torch::zeros({1, 5}, torch::kFloat64), z1 = f(z0);
+  const Tensor s = z1 - z0, y = (f(z1) - z1) - (f(z0) - z0);
+  const Tensor jacobian = -torch::eye(5, torch::kFloat64) + (y + s).t().mm(s) / (s * s).sum();
+  const auto out = run("diagonal_broyden", f.map(), z0, {.tolerance = 0, .max_evaluations = 3, .select = "last"}, {{"smallest", 1e-9}});
+  EXPECT_LT(relative_error(out.z[0], z1 - (f(z1) - z1) / jacobian.diagonal().unsqueeze(0)), 1e-13);
+}
+
+TEST(Klement, SolvesUnknownsOfAllKindsAtOnce) {  // independent affine equations: exact once each secant is learnt
+  const AffineMap f{torch::diag(torch::tensor({-4.0, 0.85, 0.0, 1.5, -0.3}, torch::kFloat64)), torch::ones({1, 5}, torch::kFloat64)};
+  const auto out = run("klement", f.map(), torch::zeros({1, 5}, torch::kFloat64), {.tolerance = 1e-12, .max_evaluations = 12}, {{"change", 100.0}, {"growth", 100.0}});
+  EXPECT_EQ(out.report.reasons[0], Reason::converged);
+  EXPECT_LE(out.report.calls, 4);
+  EXPECT_LT(relative_error(out.z[0], f.fixed_point()), 1e-11);
+}
+
+TEST(Klement, ConvergesSuperlinearlyOnElementwiseMaps) {
+  const FixedPointMap f([](const State& z) { return State(1.5 * z[0].cos() - 0.3 * z[0]); });
+  const auto out = run("klement", f, torch::linspace(-0.5, 1.5, 7, torch::kFloat64).unsqueeze(0), {.tolerance = 1e-13, .max_evaluations = 25});
+  EXPECT_TRUE(out.report.reasons[0] == Reason::converged || out.report.reasons[0] == Reason::floor);
+  EXPECT_LT(out.report.residual[0], 1e-12);
+}
+
+TEST(Klement, GivesUpNothingThatPlainIterationSolves) {
+  const AffineMap f{matrix_of_norm(8, 0.5, 3), randn({2, 8}, 4)};
+  const auto out = run("klement", f.map(), torch::zeros({2, 8}, torch::kFloat64), {.tolerance = 1e-8, .max_evaluations = 100});
+  for (const Reason reason : out.report.reasons) EXPECT_EQ(reason, Reason::converged);
+}
+
+}  // namespace
