@@ -28,6 +28,7 @@ int run_experiment(const Arguments& arguments) {
   request.terminal = ::isatty(STDOUT_FILENO);
   request.resume = arguments.text("resume");
   if (arguments.has("smoke")) request.most_steps = 3;
+  if (!request.resume.empty() && arguments.has("file")) throw po::error("--resume goes on with the experiment of its run, and '" + arguments.text("file") + "' was given too: leave one out");
   Checked checked(arguments, request.resume.empty() ? file_of(arguments) : (request.resume / "experiment.toml").string());
   if (arguments.has("dry-run")) {
     training::Session session(*checked.experiment, checked.catalogue, std::cerr);

@@ -1,6 +1,7 @@
 #include "core/runs/folder.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -66,6 +67,16 @@ fs::path make_run_folder(const fs::path& root, const std::string& name, const st
   }
   fail(root / name, "no free name for a run folder", EEXIST);
 }
+
+FolderLock::FolderLock(const fs::path& run) : fd_(::open(run.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (fd_ < 0) fail(run, "the run folder cannot be opened", errno);
+  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;  // a file system without locks is no reason not to train
+  ::close(fd_);
+  throw RunError(run.string() + ": error: another process is training in this run folder\n  remedy: wait until it ends, or begin a run of its own: 'zstar run " +
+                 (run / "experiment.toml").string() + "'");
+}
+
+FolderLock::~FolderLock() { ::close(fd_); }
 
 std::vector<fs::path> runs_below(const fs::path& root) {
   const auto is_run = [](const fs::path& folder) {

@@ -16,6 +16,19 @@ class RunError : public std::runtime_error {
 /// Makes ROOT/NAME/TIME-HASH and points ROOT/NAME/latest to it. \param identity  text that the hash is made of
 std::filesystem::path make_run_folder(const std::filesystem::path& root, const std::string& name, const std::string& identity);
 
+/// Keeps other processes from training in a run folder while it lives. The system lets go when the process ends, however it ends.
+class FolderLock {
+ public:
+  /// \throws RunError  if another process holds it
+  explicit FolderLock(const std::filesystem::path& run);
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+  ~FolderLock();
+
+ private:
+  int fd_;
+};
+
 /// The folder, if it is that of a run, or every run below it, the oldest first; links are not followed.
 std::vector<std::filesystem::path> runs_below(const std::filesystem::path& root);
 

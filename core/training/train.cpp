@@ -19,14 +19,32 @@ namespace zstar::training {
 namespace fs = std::filesystem;
 namespace {
 
-std::string record_of(const Session& session, const plugins::Catalogue& catalogue, const RunRequest& request) {
+nlohmann::ordered_json record_of(const Session& session, const plugins::Catalogue& catalogue, const RunRequest& request) {
   nlohmann::ordered_json record{{"command", request.identity}, {"seed", session.options.seed}, {"device", session.device.str()},
                                 {"torch", tag::torch_version()}, {"abi", tag::to_text(abi_major) + "." + tag::to_text(abi_minor)},
                                 {"sdk", ZSTAR_SDK_HASH}, {"compiler", tag::compiler()}, {"boost", BOOST_LIB_VERSION}, {"threads", at::get_num_threads()}};
   for (const auto& p : catalogue.used())
     record["plugins"].push_back({{"id", p.id}, {"version", p.version}, {"file", p.file}, {"size", p.size}, {"sha256", p.sha256}, {"parts", p.parts}});
   if (const auto& chosen = session.normed(); !chosen.normed.empty()) record["norm"] = {{"normed", chosen.normed}, {"plain", chosen.plain}};
-  return record.dump(2) + "\n";
+  return record;
+}
+
+/// A run that goes on: this build and these plugins from now on, the first command, and each later one with its step. An experiment that is no longer the same
+/// is kept beside the new one.
+void record_again(const fs::path& run, const experiment::Experiment& experiment, nlohmann::ordered_json record, std::int64_t step) {
+  const auto before = nlohmann::ordered_json::parse(runs::read_whole(run / "run.json"), nullptr, /*allow_exceptions=*/false);
+  if (before.is_object()) {
+    if (before.contains("continued")) record["continued"] = before["continued"];
+    nlohmann::ordered_json command = record["command"];
+    record["command"] = before.value("command", "");
+    record["continued"].push_back({{"step", step}, {"command", std::move(command)}});
+  }
+  const std::string now = experiment.to_toml();
+  if (const std::string then = runs::read_whole(run / "experiment.toml"); then != now) {
+    runs::write_whole(run / fmt::format("experiment-until-{:09d}.toml", step), then);
+    runs::write_whole(run / "experiment.toml", now);
+  }
+  runs::write_whole(run / "run.json", record.dump(2) + "\n");
 }
 
 using SplitMetrics = std::vector<std::pair<std::string, std::vector<Metric>>>;
@@ -118,9 +136,10 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   if (const std::string& weights = experiment.at("train").as<TrainOptions>().weights; fresh && !weights.empty()) load_start(session.model(), weights);
   const fs::path run = fresh ? runs::make_run_folder(session.options.runs, session.options.name, request.identity + experiment.to_toml())
                              : fs::canonical(request.resume);
+  const runs::FolderLock alone(run);
   if (fresh) {
     runs::write_whole(run / "experiment.toml", experiment.to_toml());
-    runs::write_whole(run / "run.json", record_of(session, catalogue, request));
+    runs::write_whole(run / "run.json", record_of(session, catalogue, request).dump(2) + "\n");
     runs::write_whole(run / plugins::lock_name, plugins::to_toml(lock_of(catalogue)));
   }
   Console console(out, request.terminal);
@@ -132,7 +151,10 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
                            experiment.at("model").part, numbers, session.device.str(), experiment.at("solver").part,
                            experiment.at("gradient").part, run.string()));
   Trainer trainer(experiment, session, run, console);
-  if (!fresh && !trainer.resume()) console.line("no checkpoint to go on from: the run starts from its first step");
+  if (!fresh) {
+    if (!trainer.resume()) console.line("no checkpoint to go on from: the run starts from its first step");
+    record_again(run, experiment, record_of(session, catalogue, request), trainer.steps());
+  }
   const auto end = [&] {
     try {
       return logged(run, [&] { return trainer.run(request.most_steps); });

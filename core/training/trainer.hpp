@@ -30,6 +30,8 @@ class Trainer {
   bool resume();
   /// \param most_steps  stop after so many; negative: as the experiment says
   RunEnd run(std::int64_t most_steps);
+  /// Optimiser steps so far.
+  std::int64_t steps() const { return step_; }
   /// Solves of the training so far.
   const SolveStatistics& solves() const { return statistics_; }
 

@@ -11,6 +11,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "core/runs/checkpoint.hpp"
 #include "core/runs/folder.hpp"
@@ -163,6 +164,56 @@ TEST(Run, GoesOnFromTheCheckpointBeforeADamagedOrForeignOne) {
   EXPECT_THAT(said, ::testing::HasSubstr(newest.filename().string() + ": error: the checkpoint is cut short or damaged"));
   fs::remove(run / "checkpoints/step-000009000.ckpt");
   expect_same_end(latest(whole), run);
+}
+
+TEST(Run, HasItsFolderForItself) {
+  const Folder folder;
+  const pid_t pid = start(command(folder));
+  wait_until_saved(latest(folder), 2);
+
+  EXPECT_EQ(exit_code(start(resume(latest(folder)), folder.path / "log")), 1);
+
+  EXPECT_THAT(runs::read_whole(folder.path / "log"), ::testing::HasSubstr("another process is training in this run folder\n  remedy: wait until it ends"));
+  ::kill(pid, SIGKILL);
+  wait_for(pid);
+  EXPECT_EQ(exit_code(start(resume(latest(folder)))), 0);
+}
+
+TEST(Run, RecordsWithWhatItGoesOn) {
+  const Ended folder;
+  const fs::path run = latest(folder);
+  const std::string before = runs::read_whole(run / "experiment.toml");
+  Words words = resume(run);
+  for (const char* word : {"--set", "optimizer.lr=0.0125"}) words.push_back(word);
+  const int step = saved_step(run);
+
+  EXPECT_EQ(exit_code(start(words)), 0);
+
+  EXPECT_THAT(runs::read_whole(run / "experiment.toml"), ::testing::HasSubstr("\nlr = 0.0125\n"));
+  char kept[40];
+  std::snprintf(kept, sizeof kept, "experiment-until-%09d.toml", step);
+  EXPECT_EQ(runs::read_whole(run / kept), before);
+  const auto record = nlohmann::json::parse(runs::read_whole(run / "run.json"));
+  EXPECT_THAT(record["command"], ::testing::HasSubstr("quickstart.toml"));
+  ASSERT_EQ(record["continued"].size(), 1u);
+  EXPECT_EQ(record["continued"][0]["step"], step);
+  EXPECT_THAT(record["continued"][0]["command"], ::testing::HasSubstr("optimizer.lr=0.0125"));
+}
+
+TEST(Run, TakesAnExperimentOrARunToGoOnWithNotBoth) {
+  const Folder folder;
+  Words words = resume(folder.path);
+  words.push_back("another.toml");
+  EXPECT_EQ(exit_code(start(words, folder.path / "log")), 2);
+  EXPECT_THAT(runs::read_whole(folder.path / "log"), ::testing::HasSubstr("'another.toml' was given too"));
+}
+
+TEST(Run, OfTheQuickstartEndsAtNinetyNinePercent) {
+  const Folder folder;
+  ASSERT_EQ(exit_code(start({ZSTAR_BINARY_DIR "/bin/zstar", "run", ZSTAR_SOURCE_DIR "/experiments/quickstart.toml", "--set", "experiment.runs=" + folder.path.string()})), 0);
+  const auto summary = nlohmann::json::parse(runs::read_whole(latest(folder) / "summary.json"));
+  EXPECT_GE(summary["splits"]["test"]["accuracy"], 0.99);
+  EXPECT_EQ(summary["solves"]["forward"]["budget"], 0);
 }
 
 TEST(Run, IsNotBegunAnewWhereNoCheckpointIsGood) {
