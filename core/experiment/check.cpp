@@ -258,7 +258,10 @@ std::vector<Section> Checker::check(toml::table& root, const Schema& schema) {
       continue;
     }
     sections.push_back(section(spec, table, spec.name, table ? place_of(*table) : Place{}));
-    for (const std::string& fault : parts_.accept(sections.back())) diagnostics_.report({table ? place_of(*table) : Place{}, fault, "", "", ""});
+    for (const Fault& fault : parts_.accept(sections.back())) {
+      const toml::node* at = table ? table->get(fault.option) : nullptr;
+      diagnostics_.report({at ? place_of(*at) : table ? place_of(*table) : Place{}, fault.what, fault.expected, fault.did_you_mean, fault.remedy});
+    }
   }
   for (const auto& [key, node] : root) {
     const std::string name(key.str());

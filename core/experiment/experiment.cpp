@@ -32,7 +32,7 @@ std::vector<Section> finish(toml::table root, const std::string& source, const s
 Refused::Refused(std::vector<std::string> messages, std::vector<Message> details)
     : std::runtime_error(joined(messages)), messages_(std::move(messages)), details_(std::move(details)) {}
 
-std::vector<std::string> PartTables::accept(const Section&) const { return {}; }
+std::vector<Fault> PartTables::accept(const Section&) const { return {}; }
 
 const Section* Section::find_nested(std::string_view key) const {
   for (const Section& s : nested)

@@ -32,6 +32,12 @@ using Schema = std::vector<SectionSpec>;
 
 struct Section;
 
+/// What is wrong with a section beyond types and ranges.
+struct Fault {
+  std::string option;  ///< at whose place it is reported; empty: at that of the table
+  std::string what, expected = {}, did_you_mean = {}, remedy = {};
+};
+
 /// The option tables of parts, as the catalogue of plugins knows them.
 class PartTables {
  public:
@@ -39,8 +45,8 @@ class PartTables {
   virtual std::vector<std::string> names(Kind kind) const = 0;
   /// \throws std::exception  with a whole message if the part cannot be used
   virtual std::vector<OptSpec> options(Kind kind, std::string_view name) const = 0;
-  /// A section of the framework was read, in the order of the schema. \return whole messages about what it asks for and cannot be
-  virtual std::vector<std::string> accept(const Section& section) const;
+  /// A section was read, in the order of the schema. \return what it asks for and cannot be
+  virtual std::vector<Fault> accept(const Section& section) const;
 };
 
 /// A checked table, every key present: defaults are filled in.

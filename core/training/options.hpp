@@ -18,7 +18,7 @@ struct ExperimentOptions {
         opt("seed", &O::seed, "of everything random", at_least(0)),
         opt("device", &O::device, "auto, cpu, cuda or cuda:N"),
         choice("dtype", &O::dtype, "of parameters and data", {"float32", "float64"}),
-        opt("threads", &O::threads, "of LibTorch; 0: as many as cores", at_least(0)),
+        opt("threads", &O::threads, "of LibTorch; 0: as many as cores", {0, 1024}),
         opt("runs", &O::runs, "folder of all runs")};
   }
 };

@@ -1,11 +1,13 @@
 #include "core/training/plugin_files.hpp"
 
 #include <algorithm>
+#include <regex>
 
 #include "core/experiment/experiment.hpp"
 #include "core/plugins/discovery.hpp"
 #include "core/runs/folder.hpp"
 #include "core/training/session.hpp"
+#include "zstar/nearest.hpp"
 
 namespace zstar::training {
 namespace fs = std::filesystem;
@@ -126,22 +128,39 @@ void update_lock(const fs::path& file, const plugins::Catalogue& catalogue) {
   runs::write_whole(file, to_toml(lock));
 }
 
-std::vector<std::string> CatalogueTables::accept(const experiment::Section& section) const {
+namespace {
+
+std::vector<experiment::Fault> faults_of(const ExperimentOptions& options) {
+  std::vector<experiment::Fault> faults;
+  const std::string& name = options.name;
+  if (name.empty() || name[0] == '.' || name.find('/') != std::string::npos)
+    faults.push_back({"name", "'" + name + "' is no name of a folder", "text without '/' that does not begin with '.'", "", "choose where runs go with experiment.runs"});
+  if (static const std::regex form("auto|cpu|cuda|cuda:[0-9]{1,3}"); !std::regex_match(options.device, form)) {
+    const auto near = nearest(options.device, {"auto", "cpu", "cuda"});
+    faults.push_back({"device", "unknown device '" + options.device + "'", "auto, cpu, cuda or cuda:N", near.empty() ? "" : "'" + near.front() + "'", "'zstar doctor' says which there are"});
+  }
+  return faults;
+}
+
+}  // namespace
+
+std::vector<experiment::Fault> CatalogueTables::accept(const experiment::Section& section) const {
+  if (section.name == "experiment") return faults_of(section.as<ExperimentOptions>());
   if (section.name != "plugins") return {};
   const auto options = section.as<PluginOptions>();
-  std::vector<std::string> faults;
+  std::vector<experiment::Fault> faults;
   std::vector<plugins::Pin> pins;
   for (const std::string& text : options.pin) {
     if (const auto pin = plugins::parse_pin(text)) pins.push_back(*pin);
-    else faults.push_back("option 'pin' holds '" + text + "'\n  expected: \"ID@VERSION\" or \"ID@sha256:HEX\"\n  remedy: 'zstar plugins list --json' shows ids and versions");
+    else faults.push_back({"pin", "option 'pin' holds '" + text + "'", "\"ID@VERSION\" or \"ID@sha256:HEX\"", "", "'zstar plugins list --json' shows ids and versions"});
   }
   try {
     catalogue_.require(std::move(pins));
     if (options.locked) catalogue_.require(read_lock(lock_));
   } catch (const Refused& refused) {
-    for (const std::string& message : refused.messages()) faults.push_back(message);
+    for (const std::string& message : refused.messages()) faults.push_back({"locked", message});
   } catch (const plugins::PluginError& error) {
-    faults.push_back(error.what());
+    faults.push_back({"locked", error.what()});
   }
   return faults;
 }

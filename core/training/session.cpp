@@ -115,17 +115,11 @@ auto at_place(const experiment::Section& section, const F& build) {
 
 torch::Device choose_device(const ExperimentOptions& o) {
   if (o.device == "auto") return torch::hasCUDA() ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU);
-  const bool cuda = o.device.compare(0, 4, "cuda") == 0;
-  if (!cuda && o.device != "cpu")
-    throw experiment::Refused({"experiment.device: error: unknown device '" + o.device + "'\n  expected: auto, cpu, cuda or cuda:N"});
+  const bool cuda = o.device != "cpu";
   if (cuda && !torch::hasCUDA())
     throw experiment::Refused({"experiment.device: error: '" + o.device + "' was asked for, this process has no CUDA device"
                                "\n  remedy: use device = \"cpu\"; 'zstar doctor' says what is missing"});
-  try {
-    return cuda && o.device == "cuda" ? torch::Device(torch::kCUDA, 0) : torch::Device(o.device);
-  } catch (const c10::Error&) {
-    throw experiment::Refused({"experiment.device: error: unknown device '" + o.device + "'\n  expected: auto, cpu, cuda or cuda:N"});
-  }
+  return o.device == "cuda" ? torch::Device(torch::kCUDA, 0) : torch::Device(o.device);
 }
 
 }  // namespace

@@ -28,8 +28,8 @@ class CatalogueTables final : public experiment::PartTables {
   explicit CatalogueTables(plugins::Catalogue& catalogue, std::filesystem::path lock = {}) : catalogue_(catalogue), lock_(std::move(lock)) {}
   std::vector<std::string> names(Kind kind) const override { return catalogue_.names(kind); }
   std::vector<OptSpec> options(Kind kind, std::string_view name) const override { return catalogue_.options(kind, name); }
-  /// `[plugins]`: what is locked or pinned is asked of the catalogue from then on.
-  std::vector<std::string> accept(const experiment::Section& section) const override;
+  /// `[plugins]`: what is locked or pinned is asked of the catalogue from then on. `[experiment]`: names of a folder and of a device.
+  std::vector<experiment::Fault> accept(const experiment::Section& section) const override;
 
  private:
   plugins::Catalogue& catalogue_;
