@@ -34,15 +34,19 @@ TEST(Anderson, E8IsInvariantUnderScalingAndBeatsPlainIteration) {
   const auto picard = make_solver("fixed_point");
   const auto plain = solve::solve(*picard, "fixed_point", f.map(), State(torch::zeros({1, 20}, torch::kFloat64)), o);
   std::vector<std::int64_t> calls;
+  std::vector<double> errors;
   for (const double s : {1.0, 1e-6, 1e6}) {
     const AffineMap scaled{f.a, f.b * s};
     const auto out = run(scaled.map(), torch::zeros({1, 20}, torch::kFloat64), o);
     EXPECT_EQ(out.report.reasons[0], Reason::converged);
     calls.push_back(out.report.calls);
+    errors.push_back(relative_error(out.z[0], scaled.fixed_point()));
   }
   EXPECT_EQ(calls[0], calls[1]);
   EXPECT_EQ(calls[0], calls[2]);
   EXPECT_LE(calls[0], plain.report.calls);
+  EXPECT_LT(errors[0], 5e-9);  // ‖z − z⋆‖ ≤ 1e-9 ‖f(z)‖ / (1 − 0.8)
+  for (const double error : errors) EXPECT_NEAR(error / errors[0], 1, 1e-2);  // what rounding of another scale moves
 }
 
 TEST(Anderson, E9AConvergedSampleStaysWhereItIs) {
@@ -55,6 +59,18 @@ TEST(Anderson, E9AConvergedSampleStaysWhereItIs) {
   EXPECT_EQ(out.report.evaluations[0], 1);
   EXPECT_TRUE(out.z[0][0].equal(z0[0]));
   EXPECT_EQ(out.report.reasons[1], Reason::converged);
+}
+
+TEST(Anderson, E9WithoutARidgeDependentColumnsAreDroppedAndAConvergedSampleStays) {
+  const Tensor u = randn({5, 1}, 7) / randn({5, 1}, 7).norm();
+  const AffineMap f{0.9 * u.mm(u.t()), torch::cat({randn({1, 5}, 8), torch::zeros({1, 5}, torch::kFloat64)})};  // rank 1: the second difference depends on the first
+  const Tensor z0 = torch::cat({randn({1, 5}, 9), torch::zeros({1, 5}, torch::kFloat64)});  // sample 1 at its solution: its differences are 0
+  const auto solver = make_solver("anderson", {{"lambda", 0.0}});
+  const auto out = solve::solve(*solver, "anderson", f.map(), State(z0), {.tolerance = 0, .max_evaluations = 30, .stall_window = 0, .floor = false});
+  EXPECT_LT(relative_error(out.z[0][0], f.fixed_point()[0]), 1e-13);
+  EXPECT_EQ(out.report.reasons[1], Reason::converged);
+  EXPECT_TRUE(out.z[0][1].equal(z0[1]));
+  EXPECT_TRUE(out.z[0].isfinite().all().item<bool>());
 }
 
 TEST(Anderson, ReportsTheGainOfEveryStep) {
@@ -77,6 +93,50 @@ TEST(Anderson, EveryWayOfForgettingStillConverges) {
     for (const Reason reason : out.report.reasons) EXPECT_EQ(reason, Reason::converged) << settings[0].name;
     EXPECT_LT(relative_error(out.z[0], f.fixed_point()), 1e-6) << settings[0].name;
   }
+}
+
+/// Iterates 1 … count from 0, and the gains of the steps.
+std::pair<std::vector<Tensor>, Tensor> course(const AffineMap& f, std::int64_t count, const Settings& settings) {
+  std::vector<std::int64_t> at;
+  for (std::int64_t k = 1; k <= count; ++k) at.push_back(k);
+  const auto solver = make_solver("anderson", settings);
+  const auto out = solve::solve(*solver, "anderson", f.map(), State(f.zeros()), {.tolerance = 0, .max_evaluations = count + 1, .select = "last", .stall_window = 0}, at);
+  std::vector<Tensor> all;
+  for (const State& z : out.samples) all.push_back(z[0]);
+  return {all, out.report.statistics.at(0).second};
+}
+
+TEST(Anderson, DampingFollowsTheGain) {  // the first step with a choice, by hand: β = 0.9 − θ/2
+  const AffineMap f{matrix_of_norm(12, 0.9, 19), randn({3, 12}, 20)};
+  const auto [z, gains] = course(f, 2, {{"adapt", std::string("damping")}});
+  const Tensor z0 = f.zeros(), r0 = f(z0) - z0, z1 = f(z0), r1 = f(z1) - z1, d = r1 - r0;
+  const Tensor gamma = (d * r1).sum(1, true) / (d * d).sum(1, true);
+  const Tensor mean_z = z1 - gamma * (z1 - z0), mean_r = r1 - gamma * d, gain = mean_r.norm(2, {1}, true) / r1.norm(2, {1}, true);
+  EXPECT_LT(relative_error(gains.narrow(1, 0, 1), gain), 1e-9);
+  EXPECT_LT(relative_error(z[1], mean_z + (0.9 - 0.5 * gain) * mean_r), 1e-9);
+  EXPECT_GT(relative_error(z[1], mean_z + mean_r), 1e-3);  // which β = 1 would give
+}
+
+TEST(Anderson, MemoryIsHalvedAfterAStepOfLittleGain) {
+  // A cyclic shift: k pairs reduce the residual to √(k/(k+1)) of what k − 1 pairs left.
+  const AffineMap f{0.999 * torch::eye(30, torch::kFloat64).roll({1}, {0}), torch::eye(30, torch::kFloat64).narrow(0, 0, 1)};
+  for (const auto& [without, with] : {std::pair("none", "memory"), std::pair("damping", "both")}) {
+    const auto [whole, gains] = course(f, 16, {{"adapt", std::string(without)}, {"memory", std::int64_t{20}}});
+    const auto halved = course(f, 16, {{"adapt", std::string(with)}, {"memory", std::int64_t{20}}}).first;
+    std::size_t first = 0;  // column j is of the step after evaluation j + 2
+    while (first + 3 < whole.size() && gains[0][static_cast<std::int64_t>(first)].item<double>() <= 0.95) ++first;
+    ASSERT_LT(first + 3, whole.size()) << "no step of this map has a gain above 0.95";
+    EXPECT_LT(relative_error(halved[first + 1], whole[first + 1]), 1e-14) << with;   // iterate first + 2 is of that step
+    EXPECT_GT(relative_error(halved[first + 2], whole[first + 2]), 1e-6) << with;    // from there on fewer pairs are known
+  }
+}
+
+TEST(Anderson, AfterARestartTheStepIsPlain) {
+  const AffineMap f{matrix_of_norm(12, 0.9, 19), randn({3, 12}, 20)};
+  const auto kept = course(f, 8, {}).first, again = course(f, 8, {{"restart", std::int64_t{7}}}).first;
+  EXPECT_TRUE(again[6].equal(kept[6]));
+  EXPECT_LT(relative_error(again[7], f(again[6])), 1e-15);
+  EXPECT_GT(relative_error(kept[7], f(kept[6])), 1e-5);
 }
 
 TEST(Anderson, AHistoryInBfloat16ReachesTheSameToleranceInAFewEvaluationsMore) {
