@@ -71,11 +71,11 @@ void Catalogue::Impl::scan(const fs::path& folder) {
   const std::size_t first = files.size();
   for (const fs::path& file : plugin_files(folder)) add(file, folder);
   for (std::size_t i = first; i < files.size(); ++i) {
-    if (files[i].id.empty()) continue;
+    if (!files[i].refused.empty()) continue;  // neither shadows nor is shadowed
     for (std::size_t j = 0; j < i; ++j) {
       if (files[j].id != files[i].id || !files[j].shadowed_by.empty()) continue;
-      if (j < first) files[i].shadowed_by = files[j].path.string();
-      else if (files[j].refused.empty() || files[j].refused_code == "Z131")
+      if (j < first && files[j].refused.empty()) files[i].shadowed_by = files[j].path.string();
+      else if (j >= first && (files[j].refused.empty() || files[j].refused_code == "Z131"))
         for (const std::size_t k : {i, j})
           refuse(files[k], {"Z131", "plugin id '" + files[i].id + "' twice in one folder: also in " + files[k == i ? j : i].path.string(),
                             "", "remove one of the two"});

@@ -71,6 +71,7 @@ void expect_refused(const std::string& bytes, const std::string& code, const std
   EXPECT_EQ(catalogue.files()[0].refused_code, code) << words;
   EXPECT_THAT(catalogue.files()[0].refused, HasSubstr(file.string() + ": error: "));
   EXPECT_THAT(catalogue.files()[0].refused, HasSubstr(words));
+  EXPECT_THAT(catalogue.files()[0].refused, HasSubstr("\n  remedy: "));
 }
 
 TEST(Refusal, TheTwinWithoutAFaultLoads) {
@@ -212,6 +213,33 @@ TEST(Refusal, TheEarlierFolderShadowsTheLater) {
   const Catalogue catalogue(d);
   EXPECT_EQ(catalogue.files()[1].shadowed_by, (one.path / "a.so").string());
   EXPECT_EQ(catalogue.names(Kind::solver), std::vector<std::string>{"fixed_point"});
+}
+
+TEST(Refusal, ARefusedFileShadowsNoGoodOne) {
+  const Folder copies, open, good;
+  copies.write("a.so", good_bytes());
+  copies.write("b.so", good_bytes());
+  fs::permissions(open.write("a.so", good_bytes()), fs::perms::all);
+  good.write("a.so", good_bytes());
+  Discovery d;
+  d.folders = {copies.path, open.path, good.path};
+  d.user_folders = false;
+  const Catalogue catalogue(d);
+  ASSERT_EQ(catalogue.files().size(), 4u);
+  EXPECT_EQ(catalogue.files()[1].refused_code, "Z131");
+  EXPECT_EQ(catalogue.files()[2].refused_code, "Z142");
+  EXPECT_EQ(catalogue.files()[2].shadowed_by, "");
+  EXPECT_EQ(catalogue.files()[3].shadowed_by, "");
+  EXPECT_EQ(catalogue.names(Kind::solver), std::vector<std::string>{"fixed_point"});
+}
+
+TEST(Refusal, ARefusedFileIsNoSecondOfAGoodOneInItsFolder) {
+  const Folder folder;
+  folder.write("a.so", good_bytes());
+  fs::permissions(folder.write("b.so", good_bytes()), fs::perms::all);
+  const Catalogue catalogue = folder.scan();
+  EXPECT_EQ(catalogue.files()[0].refused, "");
+  EXPECT_EQ(catalogue.files()[1].refused_code, "Z142");
 }
 
 TEST(Refusal, APartOfTwoPluginsNeedsAnId) {
