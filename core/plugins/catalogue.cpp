@@ -230,7 +230,9 @@ Object* Catalogue::make(Kind kind, std::string_view name, const Settings& settin
   } catch (const OptionError&) {
     throw;  // a matter of the experiment, not of the plugin
   } catch (...) {
-    throw Refusal{"Z171", file.id + " could not create " + what + ": " + current_exception_text(), "", ""}.error(file.path.string());
+    const std::string why = file.id + " could not create " + what + ": " + current_exception_text();
+    if (why.find(no_memory) != std::string::npos) throw std::runtime_error(why);  // no fault of the plugin
+    throw Refusal{"Z171", why, "", ""}.error(file.path.string());
   }
   for (const std::string& change : state.restore("while creating " + what)) {
     std::string warning = file.path.string() + ": warning: " + change;

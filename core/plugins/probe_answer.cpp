@@ -87,6 +87,8 @@ std::string fault(Catalogue& catalogue, const PartEntry& part) {
     return "";  // one that has no default
   } catch (const PluginError& error) {
     return host.lacked || needs_more ? "" : error.what();
+  } catch (const std::runtime_error&) {
+    return "";  // not enough memory: no fault of the part
   }
   return "";
 }

@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -34,13 +35,25 @@ class PartError : public std::runtime_error {
   std::string log_;
 };
 
+inline constexpr std::string_view no_memory = "not enough memory";
+
+/// Of an allocation that failed, the sentence "not enough memory for N bytes" and what to do; another text as it is.
+inline std::string in_plain_words(const std::string& said) {
+  if (said.find("CUDA out of memory") == std::string::npos && said.find("DefaultCPUAllocator:") == std::string::npos) return said;
+  const std::size_t tried = said.find("ried to allocate "), begin = tried == std::string::npos ? tried : tried + 17;
+  const std::string size = begin == std::string::npos ? "" : " for " + said.substr(begin, said.find_first_of("(.", said.find_first_not_of("0123456789.", begin)) - begin);
+  return std::string(no_memory) + size.substr(0, size.find_last_not_of(' ') + 1) + "\n  remedy: make the model, the batch or the memory of the solver smaller";
+}
+
 /// The text of the exception under way, without a backtrace. \param log  takes the text with it \pre called in a handler
 inline std::string current_exception_text(std::string* log = nullptr) {
   try {
     throw;
   } catch (const c10::Error& error) {
     if (log) *log = error.what();
-    return error.what_without_backtrace();
+    return in_plain_words(error.what_without_backtrace());
+  } catch (const std::bad_alloc&) {
+    return std::string(no_memory);
   } catch (const std::exception& error) {
     return error.what();
   } catch (...) {
