@@ -5,7 +5,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
   cat <<'TEXT'
-usage: ./zs [--no-install] [--libtorch PATH] COMMAND …
+usage: ./zs [--no-install] [--libtorch PATH] COMMAND …   (these two may stand behind the command, too)
 
   run FILE …            build what is needed and train what an experiment file says
   test [CTEST …]        build everything and run the tests
@@ -79,15 +79,18 @@ build_targets() {
 
 benchmarks() { find "$here/bench" -maxdepth 1 -name '*.cpp' -printf '%f\n' 2>/dev/null | sed 's/\.cpp$//' | sort | paste -sd' '; }
 
-install=yes libtorch=
+# Its own options may stand before the command and after it.
+install=yes libtorch= words=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --no-install) install=no; shift ;;
-    --libtorch) [ $# -ge 2 ] || fail "--libtorch takes a folder or a file" "./zs --help"; libtorch=$2; libtorch=$(libtorch_folder "$2"); shift 2 ;;
-    -h|--help) usage; exit 0 ;;
-    *) break ;;
+    --no-install) install=no ;;
+    --libtorch) [ $# -ge 2 ] || fail "--libtorch takes a folder or a file" "./zs --help"; libtorch=$2; libtorch=$(libtorch_folder "$2"); shift ;;
+    -h|--help) [ ${#words[@]} -gt 0 ] || { usage; exit 0; }; words+=("$1") ;;
+    *) words+=("$1") ;;
   esac
+  shift
 done
+set -- "${words[@]}"
 [ $# -gt 0 ] || { usage; exit 2; }
 build=$here/build/release
 [ -z "$libtorch" ] || build=$here/build/release-$(printf %s "$libtorch" | cksum | cut -d' ' -f1)

@@ -81,6 +81,9 @@ called "-DZSTAR_LIBTORCH=$work/tree/build/libtorch-[0-9]*/libtorch"
 says 0 "" --libtorch torch.zip test
 ! grep -q ' tar ' "$work/calls" || { echo "unpacked twice"; failures=$((failures + 1)); }
 says 0 "" --libtorch "$work/make" test
+says 0 "" test -R anderson --libtorch "$work/make" --no-install
+called "ctest --test-dir $work/tree/build/release-[0-9]* --output-on-failure -j .* -R anderson\$"
+says 1 "zs: error: no LibTorch in '/nowhere'" run x.toml --libtorch /nowhere
 [ "$(find "$work/tree/build" -maxdepth 1 -name 'release-*' | wc -l)" = 2 ] || { echo "two LibTorchs, not two build folders"; failures=$((failures + 1)); }
 
 echo "$failures failures"
