@@ -10,6 +10,18 @@ namespace {
 
 using zstar::reference::Case;
 
+/// What the exception under way says; where the case is damaged, in place of the parser's words.
+std::string failure() {
+  try {
+    throw;
+  } catch (const nlohmann::json::exception& error) {
+    const std::string said = error.what();
+    return "case.json or the head of tensors.safetensors is damaged: " + said.substr(said.find("] ") + 2) + "\n  remedy: copy the case again, or make it anew";
+  } catch (...) {
+    return zstar::current_exception_text();
+  }
+}
+
 void run(Case& c) {
   static const std::map<std::string, void (*)(Case&)> kinds{
       {"solver", zstar::reference::run_solver},           {"layer", zstar::reference::run_layer},
@@ -23,7 +35,7 @@ void run(Case& c) {
   try {
     (named ? zstar::reference::zoo::run_named : zoo ? zstar::reference::zoo::run : kind->second)(c);
   } catch (...) {
-    c.fail(zstar::current_exception_text());
+    c.fail(failure());
   }
 }
 
@@ -39,7 +51,8 @@ int main(int argc, char** argv) {
   for (std::filesystem::directory_iterator entry(argv[1], error), end; !error && entry != end; entry.increment(error))
     if (std::filesystem::exists(entry->path() / "case.json")) folders.push_back(entry->path());
   if (folders.empty()) {
-    std::cerr << argv[1] << ": error: no folder with a case.json in it\n";
+    std::cerr << argv[1] << ": error: " << (error ? error.message() : "no folder with a case.json in it")
+              << "\n  expected: a folder of reference cases, each a folder with case.json and tensors.safetensors\n  remedy: look at the path\n";
     return 2;
   }
   std::sort(folders.begin(), folders.end());
@@ -52,7 +65,7 @@ int main(int argc, char** argv) {
       good = c.passed();
       std::cout << c.line() << '\n';
     } catch (...) {
-      std::cout << "FAIL " << folder.filename().string() << "  " << zstar::current_exception_text() << '\n';
+      std::cout << "FAIL " << folder.filename().string() << "  " << failure() << '\n';
     }
     ++(good ? passed : failed);
   }
