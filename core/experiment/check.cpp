@@ -21,25 +21,34 @@ const char* type_word(const toml::node& node) {
   }
 }
 
-/// What a table may hold: with ranges and defaults while the list is short, names alone where it is long.
-std::string known_list(const std::vector<OptSpec>& specs, const std::set<std::string>& known) {
-  if (known.size() > 8) return quoted({known.begin(), known.end()});
+/// What a table may hold: with ranges and defaults while the list is short; of a long one, those of the nearest names.
+std::string known_list(const std::vector<OptSpec>& specs, const std::set<std::string>& known, const std::vector<std::string>& near) {
+  const bool is_short = known.size() <= 8;
   std::string text;
   std::set<std::string> left = known;
-  for (const OptSpec& s : specs) {
-    text += (text.empty() ? "" : ", ") + summary(s);
-    left.erase(s.name);
-  }
-  for (const std::string& k : left) text += (text.empty() ? "" : ", ") + k;
-  return text;
+  for (const OptSpec& s : specs)
+    if (is_short || std::find(near.begin(), near.end(), s.name) != near.end()) {
+      text += (text.empty() ? "" : ", ") + summary(s);
+      left.erase(s.name);
+    }
+  return text + (text.empty() || left.empty() ? "" : is_short ? ", " : "; or ") + quoted({left.begin(), left.end()});
+}
+
+/// What any of the choices takes.
+std::vector<OptSpec> options_of_any(const SectionSpec& spec) {
+  std::vector<OptSpec> all;
+  for (const auto& [variant, specs] : spec.variants)
+    for (const OptSpec& s : specs)
+      if (std::none_of(all.begin(), all.end(), [&](const OptSpec& o) { return o.name == s.name; })) all.push_back(s);
+  return all;
 }
 
 }  // namespace
 
-void Checker::wrong(const toml::node& node, const OptSpec& spec, std::string what) {
+Message wrong_value(const Place& place, const OptSpec& spec, std::string what) {
   const std::string def = to_toml_value(spec.def);
-  diagnostics_.report({place_of(node), std::move(what), type_text(spec) + (def.empty() ? "" : ", default " + def), "",
-                       spec.doc.empty() ? "give such a value" : "give such a value ('" + spec.name + "': " + spec.doc + ")"});
+  return {place, std::move(what), type_text(spec) + (def.empty() ? "" : ", default " + def), "",
+          spec.doc.empty() ? "give such a value" : "give such a value ('" + spec.name + "': " + spec.doc + ")"};
 }
 
 std::optional<Part> Checker::part(const OptSpec& spec, toml::node& node) {
@@ -134,7 +143,7 @@ Settings Checker::settings(const std::vector<OptSpec>& specs, toml::table* table
     known.insert(spec.name);
     toml::node* node = table ? table->get(spec.name) : nullptr;
     std::optional<OptValue> given = node ? value(spec, *node) : std::nullopt;
-    if (!path.empty()) origins_.emplace_back(path + "." + spec.name, given ? place_of(*node).text() : "default");
+    if (!path.empty()) origins_.emplace_back(path + "." + spec.name, given ? place_of(*node) : Place{"default"});
     result.push_back({spec.name, given ? std::move(*given) : spec.def});
   }
   return result;
@@ -148,7 +157,7 @@ void Checker::unknown_keys(const toml::table& table, const std::set<std::string>
     const auto near = nearest(name, {known.begin(), known.end()});
     Place place = place_of(key);
     if (place.source.empty()) place = place_of(node);
-    diagnostics_.report({place, "unknown option '" + name + "' of " + owner, known_list(specs, known), quoted(near),
+    diagnostics_.report({place, "unknown option '" + name + "' of " + owner, known_list(specs, known, near), quoted(near),
                          std::string(near.empty() ? "remove the key" : "rename the key") +
                              (plugin.empty() ? "" : "; 'zstar plugins show " + plugin + "' explains each option")});
   }
@@ -157,6 +166,7 @@ void Checker::unknown_keys(const toml::table& table, const std::set<std::string>
 std::string Checker::part_name(const SectionSpec& spec, toml::table* table, const Place& place) {
   toml::node* node = table ? table->get("name") : nullptr;
   if (node && node->is_string()) return node->as_string()->get();
+  if (!node && !whole_) return "";
   if (node) diagnostics_.report({place_of(*node), std::string("'name' is ") + type_word(*node), "text", "", "write the name in quotes"});
   else if (spec.default_part.empty())
     diagnostics_.report({place, "section '" + spec.name + "' names no " + (spec.kind ? word(*spec.kind) : "choice"), "name = \"…\"", "",
@@ -197,7 +207,8 @@ std::optional<std::vector<OptSpec>> Checker::options_of(const SectionSpec& spec,
 Section Checker::section(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place) {
   Section result;
   result.name = spec.name;
-  result.place = place.text();
+  result.path = path;
+  result.place = place;
   std::set<std::string> known;
   std::vector<OptSpec> listed = spec.framework;
   bool complete = true;
@@ -205,8 +216,9 @@ Section Checker::section(const SectionSpec& spec, toml::table* table, const std:
     known.insert("name");
     result.part = part_name(spec, table, place);
     toml::node* node = table ? table->get("name") : nullptr;
-    origins_.emplace_back(path + ".name", node ? place_of(*node).text() : "default");
+    origins_.emplace_back(path + ".name", node ? place_of(*node) : Place{"default"});
     auto options = result.part.empty() ? std::nullopt : options_of(spec, result.part, node ? place_of(*node) : place);
+    if (!options && !spec.variants.empty()) options = options_of_any(spec);
     complete = options.has_value();
     if (options) {
       for (const OptSpec& o : *options)
@@ -218,6 +230,7 @@ Section Checker::section(const SectionSpec& spec, toml::table* table, const std:
     }
   }
   result.framework = settings(spec.framework, table, path, known);
+  result.specs = listed;
   for (const SectionSpec& inner : spec.nested) {
     known.insert(inner.name);
     toml::node* node = table ? table->get(inner.name) : nullptr;
@@ -237,7 +250,7 @@ std::vector<Section> Checker::check(toml::table& root, const Schema& schema) {
   for (const SectionSpec& spec : schema) {
     known.insert(spec.name);
     toml::node* node = root.get(spec.name);
-    if (!node && !spec.required && spec.default_part.empty() && (spec.kind || spec.array)) continue;  // an optional part
+    if (!node && (!whole_ || (!spec.required && spec.default_part.empty() && (spec.kind || spec.array)))) continue;  // an optional part
     if (!node && spec.required) {
       diagnostics_.report({{}, "section '" + spec.name + "' is missing: " + spec.doc, "[" + spec.name + "]", "", "add it"});
       continue;

@@ -8,13 +8,17 @@
 
 namespace zstar::experiment {
 
-using Origins = std::vector<std::pair<std::string, std::string>>;
+using Origins = std::vector<std::pair<std::string, Place>>;
+
+/// What is wrong with the value of an option; what is expected is said from its table.
+Message wrong_value(const Place& place, const OptSpec& spec, std::string what);
 
 /// Turns tables into sections; everything that is wrong goes to the diagnostics.
 class Checker {
  public:
-  Checker(const PartTables& parts, Diagnostics& diagnostics, Origins& origins)
-      : parts_(parts), diagnostics_(diagnostics), origins_(origins) {}
+  /// \param whole  all files were read; else what is missing may stand in one that was not, and is no error
+  Checker(const PartTables& parts, Diagnostics& diagnostics, Origins& origins, bool whole)
+      : parts_(parts), diagnostics_(diagnostics), origins_(origins), whole_(whole) {}
 
   std::vector<Section> check(toml::table& root, const Schema& schema);
 
@@ -29,11 +33,12 @@ class Checker {
   std::optional<Part> part(const OptSpec& spec, toml::node& node);
   void unknown_keys(const toml::table& table, const std::set<std::string>& known, const std::vector<OptSpec>& specs, const std::string& owner,
                     const std::string& plugin);
-  void wrong(const toml::node& node, const OptSpec& spec, std::string what);
+  void wrong(const toml::node& node, const OptSpec& spec, std::string what) { diagnostics_.report(wrong_value(place_of(node), spec, std::move(what))); }
 
   const PartTables& parts_;
   Diagnostics& diagnostics_;
   Origins& origins_;
+  bool whole_;
 };
 
 }  // namespace zstar::experiment

@@ -31,9 +31,10 @@ class Diagnostics {
   /// Formatted, in the order of sources and lines.
   std::vector<std::string> formatted() const;
   std::vector<Message> sorted() const;
+  /// A message with the line that it is about, whether it was reported or not.
+  std::string format(const Message& message) const;
 
  private:
-  std::string format(const Message& message) const;
   std::map<std::string, std::vector<std::string>> lines_;
   std::vector<std::string> sources_;
   std::vector<Message> messages_;

@@ -16,11 +16,11 @@ std::string joined(const std::vector<std::string>& messages) {
 
 std::vector<Section> finish(toml::table root, const std::string& source, const std::vector<std::string>& overrides, const Schema& schema,
                             const PartTables& parts, Diagnostics& diagnostics, Origins& origins) {
-  if (diagnostics.empty()) {  // a file that cannot be read would only bring errors that are none
-    for (const std::string& o : overrides) apply_override(root, o, diagnostics);
-    auto sections = Checker(parts, diagnostics, origins).check(root, schema);
-    if (diagnostics.empty()) return sections;
-  }
+  const bool whole = diagnostics.empty();
+  for (const std::string& o : overrides)
+    if (whole || root.contains(o.substr(0, o.find_first_of(".=")))) apply_override(root, o, diagnostics);
+  auto sections = Checker(parts, diagnostics, origins, whole).check(root, schema);
+  if (diagnostics.empty()) return sections;
   auto messages = diagnostics.formatted();
   for (std::string& m : messages)
     if (m.compare(0, 8, ": error:") == 0) m = source + m;
@@ -43,19 +43,33 @@ const Section* Section::find_nested(std::string_view key) const {
 Experiment Experiment::read(const std::filesystem::path& file, const std::vector<std::string>& overrides, const Schema& schema,
                             const PartTables& parts) {
   Experiment result;
-  Diagnostics diagnostics;
-  toml::table root = merge_file(file, diagnostics);
-  result.sections_ = finish(std::move(root), file.string(), overrides, schema, parts, diagnostics, result.origins_);
+  toml::table root = merge_file(file, result.sources_);
+  result.sections_ = finish(std::move(root), file.string(), overrides, schema, parts, result.sources_, result.origins_);
   return result;
 }
 
 Experiment Experiment::parse(std::string_view text, const std::string& name, const std::vector<std::string>& overrides,
                              const Schema& schema, const PartTables& parts) {
   Experiment result;
-  Diagnostics diagnostics;
-  toml::table root = merge_text(text, name, diagnostics);
-  result.sections_ = finish(std::move(root), name, overrides, schema, parts, diagnostics, result.origins_);
+  toml::table root = merge_text(text, name, result.sources_);
+  result.sections_ = finish(std::move(root), name, overrides, schema, parts, result.sources_, result.origins_);
   return result;
+}
+
+Refused Experiment::refusal(const Section& section, const OptionError& error) const {
+  const auto spec = std::find_if(section.specs.begin(), section.specs.end(), [&](const OptSpec& o) { return o.name == error.option(); });
+  const auto origin = std::find_if(origins_.begin(), origins_.end(), [&](const auto& o) { return o.first == section.path + "." + error.option(); });
+  const bool given = origin != origins_.end() && origin->second.source != "default";
+  const std::string sentence = error.what();
+  const std::size_t advice = sentence.rfind("; ");
+  Message message = wrong_value(given ? origin->second : section.place, spec == section.specs.end() ? OptSpec{} : *spec,
+                                section.path + (section.part.empty() ? "" : " '" + section.part + "'") + ", option '" + error.option() + "': " + sentence.substr(0, advice));
+  if (advice != std::string::npos) {
+    const bool says_what = sentence.compare(advice + 2, 9, "expected ") == 0;
+    (says_what ? message.expected : message.remedy) = sentence.substr(advice + (says_what ? 11 : 2));
+  }
+  if (spec == section.specs.end()) message.expected.clear();
+  return Refused({sources_.format(message)}, {message});
 }
 
 const Section* Experiment::find(std::string_view name) const {
@@ -99,7 +113,7 @@ class Writer {
     std::string row = key + " = " + value;
     if (with_origins_)
       for (const auto& [dotted, place] : origins_)
-        if (dotted == path + "." + key) row += std::string(row.size() < 36 ? 36 - row.size() : 1, ' ') + "# " + place;
+        if (dotted == path + "." + key) row += std::string(row.size() < 36 ? 36 - row.size() : 1, ' ') + "# " + place.text();
     text_ += row + "\n";
   }
   void body(const Section& s, const std::string& path) {
@@ -115,19 +129,9 @@ class Writer {
 
 }  // namespace
 
-std::string Experiment::path_of(std::size_t section) const {
-  const std::string& name = sections_[section].name;
-  if (name != "regularizers") return name;
-  const auto before = std::count_if(sections_.begin(), sections_.begin() + static_cast<std::ptrdiff_t>(section), [&](const Section& s) { return s.name == name; });
-  return name + "." + std::to_string(before);
-}
-
 std::string Experiment::to_toml(bool origins) const {
   Writer writer(origins_, origins);
-  for (std::size_t i = 0; i < sections_.size(); ++i) {
-    const Section& s = sections_[i];
-    writer.section(s, s.name == "regularizers" ? "[[" + s.name + "]]" : "[" + s.name + "]", path_of(i));
-  }
+  for (const Section& s : sections_) writer.section(s, s.path == s.name ? "[" + s.name + "]" : "[[" + s.name + "]]", s.path);
   return writer.text();
 }
 

@@ -55,7 +55,9 @@ struct Section {
   std::string part;              ///< of the part named; empty: none
   Settings framework, options;   ///< complete
   std::vector<Section> nested;
-  std::string place;             ///< "FILE:LINE:COLUMN" of the table, for messages about it
+  std::string path;              ///< "gradient.solver"; "regularizers.0" for the entries of an array
+  Place place;                   ///< of the table, for messages about it
+  std::vector<OptSpec> specs = {};  ///< of the framework and the part
 
   /// The framework keys as a struct with options().
   template <class C>
@@ -88,6 +90,9 @@ class Experiment {
   static Experiment parse(std::string_view text, const std::string& name, const std::vector<std::string>& overrides,
                           const Schema& schema, const PartTables& parts);
 
+  /// What a part says about one of its options, at the place of the option. A sentence "WHAT; WHAT TO DO" is taken apart.
+  Refused refusal(const Section& section, const OptionError& error) const;
+
   /// The section of that name, null where an optional one is absent.
   const Section* find(std::string_view name) const;
   const Section& at(std::string_view name) const;
@@ -101,11 +106,9 @@ class Experiment {
   std::string to_json() const;
 
  private:
-  /// "solver"; "regularizers.0" for the entries of an array.
-  std::string path_of(std::size_t section) const;
-
   std::vector<Section> sections_;
-  std::vector<std::pair<std::string, std::string>> origins_;  // dotted key, place
+  std::vector<std::pair<std::string, Place>> origins_;  // dotted key, place
+  Diagnostics sources_;                                 // their lines
 };
 
 /// JSON schema (draft 4) of experiment files, for editors.

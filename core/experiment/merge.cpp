@@ -1,7 +1,12 @@
 #include "core/experiment/merge.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <sstream>
 
 #include "core/experiment/spec_text.hpp"
@@ -25,6 +30,16 @@ void overlay(toml::table& base, toml::table&& top) {
     if (into && node.is_table()) overlay(*into, std::move(*node.as_table()));
     else base.insert_or_assign(key, std::move(node));
   }
+}
+
+/// What the parser says, with what helps against it.
+Message not_toml(const toml::parse_error& error) {
+  const std::string said(error.description());
+  const auto says = [&](const char* words) { return said.find(words) != std::string::npos; };
+  std::string remedy = "look at the marked place and just before it";
+  if (says("utf-8")) remedy = "save the file in UTF-8";
+  if (says("not representable") || says("could not be interpreted")) remedy = "write a smaller number; text stands in quotes";
+  return {place(error.source()), "not TOML: " + said, "", "", remedy};
 }
 
 class Reader {
@@ -59,7 +74,7 @@ class Reader {
     try {
       table = toml::parse(text, name);
     } catch (const toml::parse_error& error) {
-      diagnostics_.report({place(error.source()), "not TOML: " + std::string(error.description()), "", "", "look at the marked place and just before it"});
+      diagnostics_.report(not_toml(error));
       return {};
     }
     return included(std::move(table), folder);
@@ -92,19 +107,68 @@ std::vector<std::string> split(const std::string& path) {
   return parts;
 }
 
-/// The table that a dotted path leads to, made where it is missing; an index leads into an array of tables.
-toml::table* descend(toml::table& root, const std::vector<std::string>& path) {
+/// How far a dotted path leads into what is there: a table, and the keys that it has not, at least the last of the path.
+struct Descent {
+  toml::table* table;
+  std::vector<std::string> left;
+};
+
+std::string dotted(const std::vector<std::string>& keys, std::size_t first = 0) {
+  std::string path;
+  for (std::size_t i = first; i < keys.size(); ++i) path += (path.empty() ? "" : ".") + keys[i];
+  return path;
+}
+
+/// \param nowhere  takes what is wrong with the path, and the nearest one
+std::optional<Descent> descend(toml::table& root, const std::vector<std::string>& path, Message& nowhere) {
+  nowhere.expected = "section.key, or section.INDEX.key for arrays of tables";
   toml::table* at = &root;
-  for (std::size_t i = 0; i < path.size(); ++i) {
+  std::string walked;
+  for (std::size_t i = 0; i + 1 < path.size(); ++i) {
     toml::node* next = at->get(path[i]);
-    if (!next) next = &at->insert_or_assign(path[i], toml::table{}).first->second;
+    if (!next) return Descent{at, {path.begin() + static_cast<std::ptrdiff_t>(i), path.end()}};
+    walked += (walked.empty() ? "" : ".") + path[i];
     if (auto* array = next->as_array()) {
-      if (++i >= path.size() || path[i].find_first_not_of("0123456789") != std::string::npos || path[i].size() > 6) return nullptr;
-      next = array->get(std::stoul(path[i]));
+      const std::string& index = path[++i];
+      const bool number = index.find_first_not_of("0123456789") == std::string::npos && !index.empty() && index.size() <= 6;
+      if (!number || i + 1 == path.size() || std::stoul(index) >= array->size()) {
+        nowhere.what = "'" + dotted(path) + "' leads nowhere: '" + walked + "' is an array with " + std::to_string(array->size()) + (array->size() == 1 ? " entry" : " entries");
+        if (!array->empty() && !(number && i + 1 == path.size()))
+          nowhere.did_you_mean = "'" + walked + "." + std::to_string(number ? array->size() - 1 : 0) + "." + dotted(path, number ? i + 1 : i) + "'";
+        nowhere.remedy = "name an entry that is there, counted from 0, or give the whole array";
+        return std::nullopt;
+      }
+      next = array->get(std::stoul(index));
+      walked += "." + index;
     }
-    if (!next || !(at = next->as_table())) return nullptr;
+    at = next->as_table();
+    if (at) continue;
+    nowhere.what = "'" + dotted(path) + "' leads nowhere: '" + walked + "' is no table";
+    nowhere.did_you_mean = "'" + walked + "'";
+    nowhere.remedy = "set that key itself";
+    return std::nullopt;
   }
-  return at;
+  return Descent{at, {path.back()}};
+}
+
+/// A number beyond what 64 bits hold, which the parser takes for none.
+bool too_large(std::string word) {
+  word.erase(std::remove(word.begin(), word.end(), '_'), word.end());
+  const std::size_t first = word.find_first_not_of("+-");
+  if (first == std::string::npos || first > 1 || word[first] < '1' || word[first] > '9') return false;
+  char* end = nullptr;
+  errno = 0;
+  if (word.find_first_not_of("0123456789", first) == std::string::npos) return std::strtoll(word.c_str(), &end, 10), errno == ERANGE;
+  return std::isinf(std::strtod(word.c_str(), &end)) && *end == '\0';
+}
+
+/// The value of an assignment as TOML: as it was typed, or as text where it is none.
+std::string toml_value(const std::string& typed) {
+  try {
+    if (toml::parse("v = " + typed).size() == 1) return typed;
+  } catch (const toml::parse_error&) {  // a bare word
+  }
+  return to_toml_value(typed);
 }
 
 }  // namespace
@@ -128,17 +192,20 @@ void apply_override(toml::table& root, const std::string& assignment, Diagnostic
     return;
   }
   const std::string value = assignment.substr(equals + 1);
-  toml::table parsed;
-  try {
-    parsed = toml::parse("v = " + value, source);
-    if (parsed.size() != 1) throw std::invalid_argument("more than a value");
-  } catch (const std::exception&) {
-    parsed = toml::parse("v = " + to_toml_value(value), source);  // a bare word is text
+  if (too_large(value)) {
+    diagnostics.report({whole, "the number is too large", "an integer up to 9223372036854775807, or a real number up to 1.8e308", "", "write a smaller one; text stands in quotes"});
+    return;
   }
-  const std::string key = path.back();
-  path.pop_back();
-  if (toml::table* table = descend(root, path)) table->insert_or_assign(key, std::move(*parsed.get("v")));
-  else diagnostics.report({whole, "'" + assignment.substr(0, equals) + "' leads nowhere", "section.key, or section.INDEX.key for arrays of tables", "", ""});
+  Message nowhere{whole};
+  const auto descent = descend(root, path, nowhere);
+  if (!descent) return diagnostics.report(std::move(nowhere));
+  std::string keys;  // parsed with the value, so that both have their place
+  for (const std::string& key : descent->left) keys += (keys.empty() ? "" : ".") + to_toml_value(key);
+  try {
+    for (auto&& [key, node] : toml::parse(keys + " = " + toml_value(value), source)) descent->table->insert_or_assign(key, std::move(node));
+  } catch (const toml::parse_error& error) {
+    diagnostics.report({whole, "not an assignment: " + std::string(error.description()), "section.key=value", "", "write it in UTF-8"});
+  }
 }
 
 }  // namespace zstar::experiment

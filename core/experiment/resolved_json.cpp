@@ -39,15 +39,15 @@ std::string Experiment::to_json() const {
   const auto put = [&](const std::string& key, ordered_json value) {
     json[key]["value"] = std::move(value);
     for (const auto& [dotted, place] : origins_)
-      if (dotted == key) json[key]["origin"] = place;
+      if (dotted == key) json[key]["origin"] = place.text();
   };
-  const std::function<void(const Section&, const std::string&)> add = [&](const Section& s, const std::string& path) {
-    if (!s.part.empty()) put(path + ".name", s.part);
+  const std::function<void(const Section&)> add = [&](const Section& s) {
+    if (!s.part.empty()) put(s.path + ".name", s.part);
     for (const Settings* settings : {&s.framework, &s.options})
-      for (const Setting& o : *settings) put(path + "." + o.name, zstar::experiment::to_json(o.value));
-    for (const Section& inner : s.nested) add(inner, path + "." + inner.name);
+      for (const Setting& o : *settings) put(s.path + "." + o.name, zstar::experiment::to_json(o.value));
+    for (const Section& inner : s.nested) add(inner);
   };
-  for (std::size_t i = 0; i < sections_.size(); ++i) add(sections_[i], path_of(i));
+  for (const Section& s : sections_) add(s);
   return json.dump(2);
 }
 

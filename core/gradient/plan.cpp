@@ -22,7 +22,7 @@ std::vector<std::int64_t> sampling_marks(const Options& options, std::int64_t bu
   for (const std::int64_t mark : options.sample_at) {
     if (mark >= budget)
       throw OptionError("sample_at", "sample_at holds " + text(mark) + ", which is not below the budget of " + text(budget) +
-                                         " evaluations; the state at the end is always included");
+                                         " evaluations, for the state at the end is always included");
     if (!marks.empty() && mark <= marks.back())
       throw OptionError("sample_at", "sample_at must rise: " + text(mark) + " follows " + text(marks.back()));
     marks.push_back(mark);

@@ -103,7 +103,7 @@ void apply_configuration(const fs::path& file, plugins::Discovery& discovery) {
   section.framework = describe(Configuration::options());
   const Experiment text = Experiment::read(file, {}, {section}, NoParts());
   const experiment::Section& s = text.at("plugins");
-  const std::string place = s.place.empty() ? file.string() : s.place;
+  const std::string place = s.place.source.empty() ? file.string() : s.place.text();
   const auto configuration = s.as<Configuration>();
   add_folders(configuration.folders, "folders", place, discovery.configured);
   add_folders(configuration.trust, "trust", place, discovery.trusted);

@@ -102,14 +102,13 @@ class Session::PartHost final : public Host {
 
 namespace {
 
-/// An option that a part refuses is an error of the experiment, at the place of the part's table.
+/// An option that a part refuses is an error of the experiment, at the place of the option.
 template <class F>
-auto at_place(const experiment::Section& section, const F& build) {
+auto at_place(const experiment::Experiment& experiment, const experiment::Section& section, const F& build) {
   try {
     return build();
   } catch (const OptionError& error) {
-    throw experiment::Refused({section.place + ": error: " + section.name + (section.part.empty() ? "" : " '" + section.part + "'") +
-                               ", option '" + error.option() + "': " + error.what()});
+    throw experiment.refusal(section, error);
   }
 }
 
@@ -130,14 +129,14 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
   torch::manual_seed(static_cast<std::uint64_t>(options.seed));
   if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
   const auto create = [&]<class T>(Kind kind, const experiment::Section& s) {
-    return at_place(s, [&] { return catalogue.create<T>(kind, s.part, s.options, *host_); });
+    return at_place(experiment, s, [&] { return catalogue.create<T>(kind, s.part, s.options, *host_); });
   };
   dataset_ = create.operator()<Dataset>(Kind::dataset, experiment.at("dataset"));
   host_->set(guarded([&] { return call_text(*dataset_, "data set '" + experiment.at("dataset").part + "'", "describe"); }, [&] { return dataset_->describe(); }));
   if (const auto* norm = experiment.find("norm")) host_->set(std::shared_ptr<Norm>(create.operator()<Norm>(Kind::norm, *norm)));
 
   const auto solver_choice = [&](const experiment::Section& s) {
-    at_place(s, [&] { return catalogue.create<Solver>(Kind::solver, s.part, s.options, *host_); });  // refuse early
+    at_place(experiment, s, [&] { return catalogue.create<Solver>(Kind::solver, s.part, s.options, *host_); });  // refuse early
     return gradient::SolverChoice{s.part, [this, &catalogue, name = s.part, settings = s.options] {
                                     return catalogue.create<Solver>(Kind::solver, name, settings, *host_);
                                   }, s.as<solve::Options>()};
@@ -148,13 +147,13 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
                              create.operator()<GradientMethod>(Kind::gradient, *g.find_nested("intermediate")), g.as<gradient::Options>(),
                              experiment.at("start").as<gradient::StartOptions>(), g.part};
   parts.precision = experiment.at("solver").find_nested("precision")->as<gradient::PrecisionOptions>();
-  layer_ = at_place(g, [&] { return std::make_shared<gradient::Layer>(std::move(parts)); });
+  layer_ = at_place(experiment, g, [&] { return std::make_shared<gradient::Layer>(std::move(parts)); });
   host_->set(std::shared_ptr<EquilibriumLayer>(layer_));
 
   model_ = create.operator()<Model>(Kind::model, experiment.at("model"));
   if (const auto* norm = experiment.find("norm")) {
     const auto o = norm->as<NormOptions>();
-    chosen_ = at_place(*norm, [&] { return nn::choose_normed(*model_, o.only, o.skip); });
+    chosen_ = at_place(experiment, *norm, [&] { return nn::choose_normed(*model_, o.only, o.skip); });
     if (chosen_.normed.empty()) host_->warn("[norm] acts on no weight of this model");
   }
   model_->to(device, dtype);

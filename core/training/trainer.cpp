@@ -60,7 +60,7 @@ Trainer::Trainer(const experiment::Experiment& experiment, Session& session, std
       optimiser_(experiment, session.model(), total_steps_), metrics_(run_),
       watch_(session.layer()), penalties_(session.regularizers()), generator_(session.device.is_cuda() ? at::globalContext().defaultGenerator(session.device) : at::detail::getDefaultCPUGenerator()) {
   if (train_.correction == "linear" && train_.gamma > 1)
-    throw experiment::Refused({experiment.at("train").place + ": error: train.gamma = " + fmt::format("{:g}", train_.gamma) + " gives the first of several states a negative weight" +
+    throw experiment::Refused({experiment.at("train").place.text() + ": error: train.gamma = " + fmt::format("{:g}", train_.gamma) + " gives the first of several states a negative weight" +
                                "\n  expected: gamma in [0, 1] for correction = \"linear\"\n  remedy: lower gamma"});
   session_.layer().record_into(&solves_);
 }

@@ -106,6 +106,64 @@ TEST_F(Golden, OverridesAreTyped) {
   says("optimzer.lr=1", "did you mean: 'optimizer'?");
 }
 
+TEST_F(Golden, AMistakeOnTheCommandLineIsPlacedThere) {
+  const auto says = [](const std::string& assignment, const std::string& words) {
+    EXPECT_THAT(refusal("experiments/quickstart.toml", {assignment}), ::testing::HasSubstr(words)) << assignment;
+  };
+  says("slover.name=x", "--set 'slover.name=x': error: unknown section 'slover'");
+  says("a.b.c=1", "--set 'a.b.c=1': error: unknown section 'a'");
+  says("solver.bata=1", "--set 'solver.bata=1': error: unknown option 'bata' of solver 'anderson'");
+  says("solver.memory.x=3", "'solver.memory.x' leads nowhere: 'solver.memory' is no table\n  expected: section.key, or section.INDEX.key for arrays of tables\n"
+                            "  did you mean: 'solver.memory'?\n  remedy: set that key itself");
+  says("regularizers.5.name=x", "'regularizers' is an array with 1 entry");
+  says("regularizers.5.name=x", "did you mean: 'regularizers.0.name'?\n  remedy: name an entry that is there");
+  says("regularizers.weight=1", "did you mean: 'regularizers.0.weight'?");
+  says("train.epochs=99999999999999999999", "error: the number is too large");
+  says("optimizer.lr=1e400", "error: the number is too large");
+  says("experiment.name=\xff", "\n  remedy: write it in UTF-8");
+}
+
+TEST_F(Golden, AnOptionThatAPartRefusesHasItsLineOrItsOverride) {
+  training::CatalogueTables tables(test::catalogue());
+  const auto says = [&](const std::vector<std::string>& overrides) -> std::string {
+    const auto experiment = Experiment::read("experiments/mondeq_mnist.toml", overrides, training::schema(), tables);
+    std::ostringstream warnings;
+    try {
+      const training::Session session(experiment, test::catalogue(), warnings);
+    } catch (const Refused& refused) {
+      return refused.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(says({"dataset.path=/nowhere"}), ::testing::MatchesRegex("--set 'dataset.path=/nowhere': error: dataset 'idx_images', option 'path': /nowhere holds neither [^;]*\n"
+                                                                       "  expected: text.*\n  remedy: name the folder of the files"));
+  EXPECT_THAT(says({"gradient.name=truncated", "gradient.steps=3", "gradient.tracked=5", "dataset={ name = \"chains\" }"}),
+              ::testing::HasSubstr("--set 'gradient.tracked=5': error: gradient 'truncated', option 'tracked'"));
+}
+
+TEST_F(Golden, ALineIsShownAsATerminalTakesIt) {
+  const training::CatalogueTables tables(test::catalogue());
+  const auto says = [&](const std::string& text) -> std::string {
+    try {
+      Experiment::parse(text, "x", {}, training::schema(), tables);
+    } catch (const Refused& refused) {
+      return refused.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(says("[train]\r\nepocs = 1\r\n"), ::testing::HasSubstr("| epocs = 1\n    | ^^^^^\n"));
+  EXPECT_THAT(says("[train]\nlog_every = \"\xff\"\n"), ::testing::HasSubstr("  2 | log_every = \"\xef\xbf\xbd\"\n    |             ^\n  remedy: save the file in UTF-8"));
+  EXPECT_THAT(says("[train]\nepochs = 99999999999999999999\n"), ::testing::HasSubstr("remedy: write a smaller number"));
+  const std::string wide = says("experiment = { name = \"" + std::string(400, 'z') + "\", sead = 1, device = \"" + std::string(400, 'c') + "\" }\n");
+  EXPECT_THAT(wide, ::testing::HasSubstr("z\", sead = 1, device = \"ccc"));
+  EXPECT_THAT(wide, ::testing::HasSubstr("ccc …\n    |" + std::string(63, ' ') + "^^^^\n"));
+  EXPECT_LT(wide.size(), 900u);
+}
+
+TEST_F(Golden, OfALongTableTheNearestOptionsHaveTheirRange) {
+  EXPECT_THAT(refusal("experiments/quickstart.toml", {"solver.bata=1"}), ::testing::HasSubstr("expected: beta (real in [0, 2], default 1.0); or '"));
+}
+
 TEST_F(Golden, TheResolvedExperimentIsRunnableAndTheSame) {
   const training::CatalogueTables tables(test::catalogue());
   const auto once = Experiment::read("experiments/quickstart.toml", {"solver.memory=7"}, training::schema(), tables).to_toml();

@@ -85,7 +85,7 @@ class GraphSet : public zstar::Dataset {
  protected:
   explicit GraphSet(const GraphSetOptions& o) : o_(o) {
     if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the data: --set dataset.path=FOLDER");
-    if (o.fold >= o.folds) throw OptionError("fold", "fold is " + std::to_string(o.fold) + "; there are " + std::to_string(o.folds) + ", counted from 0");
+    if (o.fold >= o.folds) throw OptionError("fold", "fold is " + std::to_string(o.fold) + "; expected one of " + std::to_string(o.folds) + ", counted from 0");
   }
 
   /// Takes the graphs over; labels of any values become 0, 1, … in their order. \param tested  graphs that test; empty: fold by `dealt`

@@ -25,7 +25,7 @@ class Heterophilous final : public NodeSet {
       std::vector<Tensor> masks;
       for (const char* kind : {"train_masks", "val_masks", "test_masks"}) {
         const Tensor all = npz.array(kind);
-        if (all.dim() != 2 || o.split >= all.size(0)) throw OptionError("split", file.string() + " has " + std::to_string(all.size(0)) + " splits; there is no number " + std::to_string(o.split));
+        if (all.dim() != 2 || o.split >= all.size(0)) throw OptionError("split", file.string() + " has " + std::to_string(all.size(0)) + " splits, counted from 0, no number " + std::to_string(o.split));
         masks.push_back(all[o.split]);
       }
       set(file, features, edges.t().contiguous(), labels, masks);

@@ -54,7 +54,7 @@ class Audio final : public Points {
     if (const int subtype = info.format & SF_FORMAT_SUBMASK; subtype == SF_FORMAT_FLOAT || subtype == SF_FORMAT_PCM_24 || subtype == SF_FORMAT_PCM_32) subtype_ = subtype;
     const auto first = static_cast<std::int64_t>(o.start * rate_), all = static_cast<std::int64_t>(info.frames);
     const std::int64_t count = o.seconds > 0 ? std::min(all - first, static_cast<std::int64_t>(o.seconds * rate_)) : all - first;
-    if (count <= 0) throw OptionError("start", o.path + " has " + std::to_string(all) + " samples; none is left after start");
+    if (count <= 0) throw OptionError("start", o.path + " has " + std::to_string(all) + " samples, so that none is left after start");
     const Tensor frames = torch::empty({count, info.channels}, torch::kFloat32);
     sf_seek(in.get(), first, SEEK_SET);
     if (sf_readf_float(in.get(), frames.data_ptr<float>(), count) != count) damaged(o.path, "is cut short: fewer samples than its header says");

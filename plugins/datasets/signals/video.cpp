@@ -99,7 +99,7 @@ class Video final : public Points {
       frames.push_back(fitted(frame, o.size, o.channels));
       if (frames.back().sizes() != frames[0].sizes()) damaged(o.path, "changes the size of its pictures at frame " + std::to_string(number));
     }
-    if (frames.empty()) throw OptionError("first", o.path + " has " + std::to_string(number) + " frames; none is left");
+    if (frames.empty()) throw OptionError("first", o.path + " has " + std::to_string(number) + " frames, so that none is left");
     set(torch::stack(frames), /*columns_first=*/false);
   }
 

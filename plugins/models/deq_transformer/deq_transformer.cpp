@@ -224,8 +224,8 @@ WordOptions Transformer::word_options(const TransformerOptions& o, std::int64_t 
   using zstar::OptionError;
   const auto text = [](std::int64_t n) { return std::to_string(n); };
   if (o.width % o.heads != 0)
-    throw OptionError("heads", text(o.heads) + " heads do not divide the width " + text(o.width) + "; all heads together are as wide as the state");
-  if (o.width % 2 != 0) throw OptionError("width", "width " + text(o.width) + " is odd; half of the features of a position are sines, half cosines");
+    throw OptionError("heads", text(o.heads) + " heads do not divide the width " + text(o.width) + ", and all heads together are as wide as the state");
+  if (o.width % 2 != 0) throw OptionError("width", "width " + text(o.width) + " is odd, but half of the features of a position are sines, half cosines");
   WordOptions w{.tokens = tokens, .width = o.width, .embedding = o.embedding.value_or(o.width), .cutoffs = o.cutoffs, .divisor = o.divisor, .tied = o.tied,
                 .one_storage = o.projections == "one_storage"};
   for (std::size_t i = 0; i < w.cutoffs.size(); ++i) {
@@ -240,7 +240,7 @@ WordOptions Transformer::word_options(const TransformerOptions& o, std::int64_t 
   else
     for (const std::int64_t i : *o.tied_projections) {
       if (i >= static_cast<std::int64_t>(w.clusters()))
-        throw OptionError("tied_projections", "there is no cluster " + text(i) + "; cutoffs make " + text(static_cast<std::int64_t>(w.clusters())));
+        throw OptionError("tied_projections", "there is no cluster " + text(i) + ", for cutoffs make " + text(static_cast<std::int64_t>(w.clusters())));
       w.tied_projections[static_cast<std::size_t>(i)] = true;
     }
   return w;

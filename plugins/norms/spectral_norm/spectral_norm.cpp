@@ -93,7 +93,7 @@ class SpectralNorm final : public zstar::Norm {
     if (geometry.input_size.size() == axes) return geometry.input_size;
     if (o_.input_size.size() == axes) return o_.input_size;
     if (o_.input_size.size() == 1) return Sizes(axes, o_.input_size.front());
-    throw zstar::OptionError("input_size", "of = \"operator\" needs the size of the images; this model does not say it: give input_size, "
+    throw zstar::OptionError("input_size", "of = \"operator\" needs the size of the images, which this model does not say; give input_size, "
                                            "one number or " + std::to_string(axes));
   }
 
