@@ -31,8 +31,8 @@ const std::vector<std::pair<std::string, torch::ScalarType>>& dtypes() {
   return table;
 }
 
-[[noreturn]] void refuse(const fs::path& file, const std::string& what) {
-  throw RunError(file.string() + ": error: " + what + "\n  expected: a checkpoint that zstar wrote\n  remedy: use an earlier checkpoint");
+[[noreturn]] void refuse(const fs::path& file, const std::string& what, const char* remedy = "use an earlier checkpoint") {
+  throw RunError(file.string() + ": error: " + what + "\n  expected: a checkpoint that zstar wrote\n  remedy: " + remedy);
 }
 
 torch::Tensor tensor_of(const nlohmann::json& entry, std::string_view data) {
@@ -77,7 +77,7 @@ void save(const Checkpoint& checkpoint, const fs::path& file) {
 Checkpoint load(const fs::path& file) {
   const std::string bytes = read_whole(file);
   const std::string_view all(bytes);
-  if (all.substr(0, magic.size()) != magic) refuse(file, "not a checkpoint");
+  if (all.substr(0, magic.size()) != magic) refuse(file, "not a checkpoint", "name a run folder, or a file of its folder checkpoints");
   if (all.size() < magic.size() + 8 + checksum_size) refuse(file, "the checkpoint is cut short: " + std::to_string(all.size()) + " bytes");
   const std::string_view body = all.substr(0, all.size() - checksum_size);
   if (checksum(body) != all.substr(body.size())) refuse(file, "the checkpoint is cut short or damaged: its checksum differs");

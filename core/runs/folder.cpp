@@ -16,10 +16,11 @@ namespace zstar::runs {
 namespace fs = std::filesystem;
 namespace {
 
-[[noreturn]] void fail(const fs::path& path, const std::string& what, int error) {
+/// \param allowed  what to do where the place may not be written
+[[noreturn]] void fail(const fs::path& path, const std::string& what, int error, const std::string& allowed = "give yourself write access, or take a copy of the folder to where you have it") {
   std::string remedy = "check the path";
   if (error == ENOSPC || error == EDQUOT || error == EFBIG) remedy = "free some space; what was saved before is untouched";
-  if (error == EACCES || error == EROFS || error == EPERM) remedy = "choose a folder that you may write, with experiment.runs";
+  if (error == EACCES || error == EROFS || error == EPERM) remedy = allowed;
   throw RunError(path.string() + ": error: " + what + ": " + std::strerror(error) + "\n  remedy: " + remedy);
 }
 
@@ -48,16 +49,23 @@ class Descriptor {
 
 }  // namespace
 
+void make_folders(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) fail(folder, "the folder cannot be made", error.value(), "choose a folder that you may write");
+}
+
 fs::path make_run_folder(const fs::path& root, const std::string& name, const std::string& identity) {
+  const char* const elsewhere = "choose a folder that you may write, with experiment.runs";
   std::error_code error;
   fs::create_directories(root / name, error);
-  if (error) fail(root / name, "the run folder cannot be made", error.value());
+  if (error) fail(root / name, "the run folder cannot be made", error.value(), elsewhere);
   for (int attempt = 0; attempt < 1000; ++attempt) {
     char hash[16];
     std::snprintf(hash, sizeof hash, "%06zx", std::hash<std::string>{}(identity + std::to_string(attempt) + std::to_string(::getpid())) & 0xffffff);
     const fs::path folder = root / name / (utc_now() + "-" + hash);
     if (!fs::create_directory(folder, error)) {
-      if (error) fail(folder, "the run folder cannot be made", error.value());
+      if (error) fail(folder, "the run folder cannot be made", error.value(), elsewhere);
       continue;  // it exists: never written into
     }
     const fs::path link = root / name / "latest", temporary = root / name / (".latest-" + std::string(hash));

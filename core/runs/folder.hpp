@@ -13,6 +13,9 @@ class RunError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Makes a folder and those that it lies in, where they are not there. \throws RunError
+void make_folders(const std::filesystem::path& folder);
+
 /// Makes ROOT/NAME/TIME-HASH and points ROOT/NAME/latest to it. \param identity  text that the hash is made of
 std::filesystem::path make_run_folder(const std::filesystem::path& root, const std::string& name, const std::string& identity);
 

@@ -41,11 +41,11 @@ bool Trainer::resume() {
   for (const fs::path& file : files) {
     try {
       restore(runs::load(file));
-    } catch (const runs::RunError& error) {
-      console_.line(error.what());
-      continue;
     } catch (const std::exception& error) {
-      console_.line(fmt::format("{}: error: {}\n  expected: a checkpoint of this experiment\n  remedy: the one before it is tried", file.string(), error.what()));
+      std::string said = error.what();
+      said.resize(std::min(said.size(), said.find("\n  remedy: ")));
+      if (!dynamic_cast<const runs::RunError*>(&error)) said = fmt::format("{}: error: {}\n  expected: a checkpoint of this experiment", file.string(), said);
+      console_.line(said + (file == files.back() ? "" : "\n  remedy: the one before it is tried"));
       continue;
     }
     metrics_.cut(records_);

@@ -173,8 +173,13 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
 }
 
 void load_weights(Model& model, const WeightsFrom& from) {
-  if (!from.file.empty()) load_weights(model, from.file, from.key);
-  else load_weights(model, newest_weights(from.checkpoint));
+  if (!from.file.empty()) return load_weights(model, from.file, from.key);
+  const runs::Checkpoint checkpoint = newest_weights(from.checkpoint);  // says itself what is wrong with the file
+  try {
+    load_weights(model, checkpoint);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(from.checkpoint.string() + ": error: " + error.what() + "\n  remedy: name the experiment that it was trained with; a run folder alone, without FILE, brings its own");
+  }
 }
 
 std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experiment::Experiment& experiment, plugins::Catalogue& catalogue,

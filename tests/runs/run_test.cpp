@@ -222,7 +222,11 @@ TEST(Run, IsNotBegunAnewWhereNoCheckpointIsGood) {
 
   EXPECT_EQ(exit_code(start(resume(latest(folder)), folder.path / "log")), 1);
 
-  EXPECT_THAT(runs::read_whole(folder.path / "log"), ::testing::HasSubstr("checkpoints can be gone on from\n  remedy: begin anew"));
+  const std::string said = runs::read_whole(folder.path / "log");
+  EXPECT_THAT(said, ::testing::HasSubstr("expected: a checkpoint that zstar wrote\n  remedy: the one before it is tried\n"));
+  EXPECT_THAT(said, ::testing::HasSubstr("expected: a checkpoint that zstar wrote\n/"));  // the oldest: there is none before it
+  EXPECT_THAT(said, ::testing::HasSubstr("checkpoints can be gone on from\n  remedy: begin anew"));
+  EXPECT_THAT(said, ::testing::Not(::testing::HasSubstr("zstar: error:")));
 }
 
 TEST(Run, KeepsItsLastCheckpointWhenFilesCannotGrow) {
