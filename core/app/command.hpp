@@ -9,6 +9,7 @@
 
 #include "core/plugins/catalogue.hpp"
 #include "core/training/session.hpp"
+#include "zstar/nearest.hpp"
 
 namespace zstar::app {
 
@@ -26,6 +27,14 @@ struct Arguments {
   std::vector<std::string> list(const char* name) const {
     return has(name) ? values[name].as<std::vector<std::string>>() : std::vector<std::string>();
   }
+};
+
+/// Words that a command cannot take, what it takes, and what to do; parts that do not apply are empty.
+class WordError : public po::error {
+ public:
+  explicit WordError(const std::string& what, std::string wanted = {}, const std::vector<std::string>& near = {}, std::string advice = {})
+      : po::error(what), expected(std::move(wanted)), did_you_mean(quoted(near)), remedy(std::move(advice)) {}
+  std::string expected, did_you_mean, remedy;
 };
 
 /// A line that a person can type, without the program's name, and what it does.

@@ -121,7 +121,7 @@ int data(const Arguments& arguments) {
   const auto words = arguments.list("words");
   if (words.size() != 2 || words[0] != "show") throw po::error("'show' and one file or folder were expected");
   const fs::path path = words[1];
-  if (!fs::exists(path)) throw std::runtime_error(path.string() + " is not there");
+  if (!fs::exists(path)) throw WordError("'" + path.string() + "' is not there", "a file or folder of data", {}, "look at the path");
   if (fs::is_directory(path)) return show_folder(path, arguments);
   show_file(path, arguments.text("key"));
   return done;

@@ -80,7 +80,7 @@ int write_pages(const Arguments& arguments) {
   }
   if (!arguments.has("folder")) throw po::error("docs takes a folder");
   const fs::path folder = arguments.text("folder");
-  fs::create_directories(folder);
+  runs::make_folders(folder);
   plugins::Catalogue catalogue(discovery(arguments));
   std::vector<std::pair<std::string, std::string>> pages{{"program.md", manual_markdown()}, {"sections.md", sections_page()}, {"reasons.md", reasons_page()}};
   for (const Kind kind : {Kind::solver, Kind::gradient, Kind::norm, Kind::regularizer, Kind::model, Kind::dataset})

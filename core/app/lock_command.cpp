@@ -9,8 +9,7 @@ namespace zstar::app {
 namespace {
 
 int lock(const Arguments& arguments) {
-  const std::filesystem::path file = arguments.text("file");
-  if (file.empty()) throw po::error("no experiment file was given");
+  const std::filesystem::path file = file_of(arguments);
   plugins::Catalogue catalogue(discovery(arguments));
   std::vector<std::string> overrides = arguments.list("set");
   overrides.emplace_back("plugins.locked=false");  // the lock that is there is what shall change

@@ -1,5 +1,6 @@
 /// \file The program zstar.
 
+#include <algorithm>
 #include <iostream>
 
 #include <boost/version.hpp>
@@ -39,7 +40,10 @@ void add_json_option(po::options_description& options) { options.add_options()("
 
 plugins::Discovery discovery(const Arguments& arguments) {
   plugins::Discovery d;
-  for (const auto& folder : arguments.list("plugins")) d.folders.emplace_back(folder);
+  for (const auto& folder : arguments.list("plugins")) {
+    if (!std::filesystem::is_directory(folder)) throw WordError("--plugins names '" + folder + "', which is no folder", "a folder with plugins", {}, "look at the path; 'zstar doctor' shows where plugins are looked for besides");
+    d.folders.emplace_back(folder);
+  }
   for (const auto& folder : arguments.list("trust-folder")) d.trusted.emplace_back(folder);
   training::apply_configuration(training::configuration_file(), d);
   if (arguments.has("no-plugins") && arguments.text("no-plugins") != "user") throw po::error("--no-plugins takes the word 'user'");
@@ -49,6 +53,19 @@ plugins::Discovery discovery(const Arguments& arguments) {
   return d;
 }
 
+namespace {
+
+/// The words given for an option that takes one, as a sentence.
+std::string given_twice(const Command& command, const po::parsed_options& parsed, const std::string& option) {
+  std::vector<std::string> words;
+  for (const auto& o : parsed.options)
+    if (o.string_key == option) words.insert(words.end(), o.value.begin(), o.value.end());
+  const bool is_word = std::find(command.positional.begin(), command.positional.end(), option) != command.positional.end();
+  return "one " + (is_word ? option : "--" + option) + " is taken, " + std::to_string(words.size()) + " were given: " + quoted(words);
+}
+
+}  // namespace
+
 Arguments parse(const Command& command, const std::vector<std::string>& words) {
   po::options_description options = command.options;
   options.add_options()("help,h", "explain this command");
@@ -56,7 +73,16 @@ Arguments parse(const Command& command, const std::vector<std::string>& words) {
   for (std::size_t i = 0; i < command.positional.size(); ++i)
     positional.add(command.positional[i].c_str(), i + 1 == command.positional.size() ? -1 : 1);
   Arguments arguments;
-  po::store(po::command_line_parser(words).options(options).positional(positional).run(), arguments.values);
+  try {
+    const po::parsed_options parsed = po::command_line_parser(words).options(options).positional(positional).run();
+    try {
+      po::store(parsed, arguments.values);
+    } catch (const po::multiple_occurrences& error) {
+      throw WordError(given_twice(command, parsed, error.get_option_name().substr(2)));
+    }
+  } catch (const po::too_many_positional_options_error&) {
+    throw WordError("this command takes options alone, no other words");
+  }
   return arguments;
 }
 
@@ -65,22 +91,27 @@ namespace {
 int version() {
   load_cuda();
   std::string devices;
+  std::string boost = BOOST_LIB_VERSION;
+  std::replace(boost.begin(), boost.end(), '_', '.');
   for (const std::string& name : device_names()) devices += (devices.empty() ? "" : ", ") + name;
   std::cout << "zstar " ZSTAR_VERSION "\nplugin ABI " << abi_major << '.' << abi_minor << ", SDK " ZSTAR_SDK_HASH "\nLibTorch "
-            << tag::torch_version() << "\nBoost " << BOOST_LIB_VERSION << "\ncompiler " << tag::compiler() << "\ndevices " << devices << "\n";
+            << tag::torch_version() << "\nBoost " << boost << "\ncompiler " << tag::compiler() << "\ndevices " << devices << "\n";
   return done;
 }
 
 /// What is wrong with the words of a command, in the form of all messages.
 std::string sentence(const Command& command, const po::error& error) {
-  std::string text = std::string("zstar ") + command.name + ": error: " + error.what();
+  const auto* word = dynamic_cast<const WordError*>(&error);
+  WordError said = word ? *word : WordError(error.what());
   if (const auto* unknown = dynamic_cast<const po::unknown_option*>(&error)) {
     std::vector<std::string> names;
     for (const auto& o : command.options.options()) names.push_back("--" + o->long_name());
-    const auto near = nearest(unknown->get_option_name(), names);
-    if (!near.empty()) text += "\n  did you mean: " + quoted(near) + "?";
+    said.did_you_mean = quoted(nearest(unknown->get_option_name(), names));
   }
-  return text + "\n  expected: zstar " + command.usage + "\n  remedy: 'zstar " + command.name + " --help' shows what it takes";
+  if (said.expected.empty()) said.expected = "zstar " + command.usage;
+  if (said.remedy.empty()) said.remedy = "'zstar " + command.name + " --help' shows what it takes";
+  return "zstar " + command.name + ": error: " + said.what() + "\n  expected: " + said.expected +
+         (said.did_you_mean.empty() ? "" : "\n  did you mean: " + said.did_you_mean + "?") + "\n  remedy: " + said.remedy;
 }
 
 int run(const Command& command, const std::vector<std::string>& words, const std::string& line) {
@@ -132,7 +163,9 @@ int main(int argc, char** argv) {
     std::cerr << error.what() << '\n';
     return zstar::app::plugin_refused;
   } catch (...) {
-    std::cerr << "zstar: error: " << zstar::current_exception_text() << '\n';
+    const std::string text = zstar::current_exception_text();
+    const bool placed = text.substr(0, text.find('\n')).find(": error: ") != std::string::npos;
+    std::cerr << (placed ? "" : "zstar: error: ") << text << '\n';
     return zstar::app::failed;
   }
 }

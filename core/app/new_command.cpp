@@ -56,14 +56,6 @@ std::string renamed(std::string text, const std::string& from, const std::string
   return text;
 }
 
-int refuse(const std::string& what, const std::string& expected, const std::string& near, const std::string& remedy) {
-  std::cerr << "zstar new: error: " << what << '\n';
-  if (!expected.empty()) std::cerr << "  expected: " << expected << '\n';
-  if (!near.empty()) std::cerr << "  did you mean: " << near << "?\n";
-  if (!remedy.empty()) std::cerr << "  remedy: " << remedy << '\n';
-  return refused;
-}
-
 bool good_name(const std::string& name) {
   const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
   return !name.empty() && name[0] >= 'a' && name[0] <= 'z' && name.back() != '_' && name.find("__") == std::string::npos && name.size() <= 64 &&
@@ -71,7 +63,7 @@ bool good_name(const std::string& name) {
 }
 
 void lay_down(const fs::path& from, const fs::path& to, const std::string& stem, const std::string& name) {
-  fs::create_directories(to);
+  runs::make_folders(to);
   std::vector<std::string> files;
   for (const auto& entry : fs::directory_iterator(from)) {
     if (!entry.is_regular_file()) continue;
@@ -92,14 +84,16 @@ int new_part(const Arguments& arguments) {
   if (words.size() < 2 || words.size() > 3) throw po::error("new takes a kind, a name, and perhaps a folder");
   const std::string &kind = words[0], &name = words[1];
   const auto all = kinds();
-  if (all.empty()) return refuse("no templates in " + templates().string(), "", "", "install zstar whole: cmake --install BUILD");
-  if (std::find(all.begin(), all.end(), kind) == all.end())
-    return refuse("unknown kind '" + kind + "'", quoted(all), quoted(nearest(kind, all)), "name one of the kinds");
+  if (all.empty()) throw WordError("no templates in " + templates().string(), "", {}, "install zstar whole: cmake --install BUILD");
+  if (std::find(all.begin(), all.end(), kind) == all.end()) throw WordError("unknown kind '" + kind + "'", quoted(all), nearest(kind, all), "name one of the kinds");
   if (!good_name(name))
-    return refuse("'" + name + "' is no name for a part", "lower-case letters, digits and single '_', a letter first: 'my_" + kind + "'", "", "choose another name");
+    throw WordError("'" + name + "' is no name for a part", "lower-case letters, digits and single '_', a letter first: 'my_" + kind + "'", {}, "choose another name");
+  const auto taken = plugins::Catalogue(discovery(arguments)).names(*plugins::kind_of(kind));
+  if (std::find(taken.begin(), taken.end(), name) != taken.end())
+    throw WordError("there is a " + kind + " '" + name + "' already", "a name that no " + kind + " has", {}, "choose another name; 'zstar plugins list' shows those that are taken");
   const fs::path folder = words.size() == 3 ? words[2] : name;
   if (fs::exists(folder) && !(fs::is_directory(folder) && fs::is_empty(folder)))
-    return refuse("'" + folder.string() + "' exists", "a folder that does not exist, or an empty one", "", "give another folder as the last word");
+    throw WordError("'" + folder.string() + "' exists", "a folder that does not exist, or an empty one", {}, "give another folder as the last word");
   lay_down(templates() / kind, folder, "my_" + kind, name);
   return done;
 }

@@ -53,6 +53,12 @@ ordered_json options_json(const std::vector<OptSpec>& specs) {
   return json;
 }
 
+WordError no_part(const plugins::Catalogue& catalogue, const std::string& name) {
+  std::vector<std::string> all;
+  for (const auto& part : catalogue.parts()) all.push_back(part.name);
+  return WordError("no part is called '" + name + "'", "the name of a part, or ID:NAME", nearest(name, all), "'zstar plugins list' shows all parts");
+}
+
 int show(const Arguments& arguments, const std::string& name) {
   plugins::Catalogue catalogue(discovery(arguments));
   const std::string bare = name.substr(name.find(':') == std::string::npos ? 0 : name.find(':') + 1);
@@ -62,7 +68,7 @@ int show(const Arguments& arguments, const std::string& name) {
     const auto& specs = catalogue.options(part.kind, name);
     json.push_back({{"kind", plugins::to_string(part.kind)}, {"name", part.name}, {"doc", part.doc}, {"options", options_json(specs)}});
   }
-  if (json.empty()) catalogue.doc(Kind::solver, name);  // says what is there
+  if (json.empty()) throw no_part(catalogue, name);
   if (arguments.has("json")) {
     std::cout << json.dump(2) << '\n';
     return done;
@@ -131,7 +137,9 @@ int look_at_plugins(const Arguments& arguments) {
   if (words.size() == 1 && words[0] == "list") return list_plugins(arguments);
   if (words.size() == 2 && words[0] == "show") return show(arguments, words[1]);
   if (words.size() >= 2 && words[0] == "check") return check(arguments, {words.begin() + 1, words.end()});
-  throw po::error("plugins takes list, show NAME, or check FILE …");
+  const std::vector<std::string> all{"list", "show", "check"};
+  if (words.empty() || std::find(all.begin(), all.end(), words[0]) != all.end()) throw po::error("plugins takes list, show NAME, or check FILE …");
+  throw WordError("unknown word '" + words[0] + "'", "list, show NAME, or check FILE …", nearest(words[0], all));
 }
 
 std::vector<std::string> next_word(const Arguments& arguments, const std::vector<std::string>& given) {

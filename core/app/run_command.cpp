@@ -29,6 +29,8 @@ int run_experiment(const Arguments& arguments) {
   request.resume = arguments.text("resume");
   if (arguments.has("smoke")) request.most_steps = 3;
   if (!request.resume.empty() && arguments.has("file")) throw po::error("--resume goes on with the experiment of its run, and '" + arguments.text("file") + "' was given too: leave one out");
+  if (arguments.has("resume") && !std::filesystem::exists(request.resume / "experiment.toml"))
+    throw WordError("'" + request.resume.string() + "' is no run folder", "a folder that 'zstar run' made", {}, "'zstar runs' lists them");
   Checked checked(arguments, request.resume.empty() ? file_of(arguments) : (request.resume / "experiment.toml").string());
   if (arguments.has("dry-run")) {
     training::Session session(*checked.experiment, checked.catalogue, std::cerr);
@@ -109,7 +111,11 @@ po::options_description experiment_options(const char* title) {
 
 std::string file_of(const Arguments& arguments) {
   if (!arguments.has("file")) throw po::error("no experiment file was given");
-  return arguments.text("file");
+  const std::filesystem::path file = arguments.text("file");
+  if (!std::filesystem::is_directory(file)) return file.string();
+  const std::filesystem::path inside = file / "experiment.toml";
+  throw WordError("'" + file.string() + "' is a folder" + (std::filesystem::exists(inside) ? ", that of a run" : ""), "an experiment file", {},
+                  std::filesystem::exists(inside) ? "'zstar run --resume " + file.string() + "' goes on with it; its experiment is " + inside.string() : "name a file in it");
 }
 
 Command run_command() {
@@ -164,6 +170,7 @@ Command schema_command() {
   po::options_description options("options");
   add_plugin_options(options);
   return {"schema", "schema", "JSON schema of experiment files, for editors",
+          "Prints what an experiment file may hold, with the options of every plugin found, in the form that editors read.\n"
           "Write it to a file and put '#:schema ./zstar.schema.json' at the top of an experiment.", {}, std::move(options),
           [](const Arguments& arguments) {
             plugins::Catalogue catalogue(discovery(arguments));

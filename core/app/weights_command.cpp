@@ -50,6 +50,9 @@ std::string experiment_of(const Arguments& arguments) {
   const std::filesystem::path from = arguments.text("checkpoint");
   std::error_code unknown;
   if (!from.empty() && !std::filesystem::exists(from, unknown)) throw po::error("there is no checkpoint or run folder '" + from.string() + "'");
+  if (from.extension() == ".toml") throw WordError("'" + from.string() + "' is not a checkpoint", "a checkpoint or a run folder", {}, "'zstar runs' lists run folders");
+  if (!from.empty() && !arguments.has("file") && !std::filesystem::is_directory(from))
+    throw WordError("no experiment file was given for the checkpoint '" + from.string() + "'", "", {}, "name it before --checkpoint, or name the run folder, which holds its own");
   return arguments.has("file") || !std::filesystem::is_directory(from) ? file_of(arguments) : (from / "experiment.toml").string();
 }
 
