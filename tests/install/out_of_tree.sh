@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs zstar, makes a plugin of every kind with 'zstar new', builds all against the installed package alone, runs their tests,
-# drops the libraries into a folder, and trains with each. The solver, a Broyden method of thirty lines, serves forward and
-# backward.   out_of_tree.sh SOURCE BUILD
+# Installs zstar, makes a plugin of every kind with 'zstar new', builds all and the one that docs/write_a_plugin.md shows against the
+# installed package alone, runs their tests, drops the libraries into a folder, and trains with each. The solver, a Broyden method of
+# thirty lines, serves forward and backward.   out_of_tree.sh SOURCE BUILD
 set -euo pipefail
 source=$1 build=$2
 work=$(mktemp -d)
@@ -13,13 +13,17 @@ kinds=(solver gradient norm regularizer model dataset)
 # One project around all of them saves five looks for LibTorch; each is a project of its own, too.
 {
   printf 'cmake_minimum_required(VERSION 3.20)\nproject(mine LANGUAGES CXX)\ninclude(CTest)\nfind_package(zstar REQUIRED)\n'
-  for kind in "${kinds[@]}"; do printf 'add_subdirectory(%s)\n' "$kind"; done
+  for kind in "${kinds[@]}" page; do printf 'add_subdirectory(%s)\n' "$kind"; done
 } >"$work/CMakeLists.txt"
+mkdir "$work/page"
+awk '/^```/ { inside = ($0 == "```cpp"); next } inside' "$source/docs/write_a_plugin.md" >"$work/page/mine.cpp"
+echo 'zstar_add_plugin(page_mine SOURCES mine.cpp)' >"$work/page/CMakeLists.txt"
 for kind in "${kinds[@]}"; do "$zstar" new "$kind" "own_$kind" "$work/$kind" >/dev/null; done
 export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=1  # the folder has another name each time
 cmake -S "$work" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O0 -DCMAKE_PREFIX_PATH="$work/prefix" \
   -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache || true)" >"$work/configure.log"
 ninja -C "$work/build" >"$work/build.log" || { cat "$work/build.log"; exit 1; }
+"$zstar" plugins show mine --plugins "$work/build/page" | grep -q 'beta  (real in \[0, 2\], default 1.0)'
 ctest --test-dir "$work/build" --output-on-failure >"$work/test.log" || { cat "$work/test.log"; exit 1; }
 tail -n 4 "$work/test.log"
 cmake -S "$work/norm" -B "$work/alone" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/configure.log"

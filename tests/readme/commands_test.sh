@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs what README.md and docs/*.md tell a reader to type. Training is cut to three steps, and the test command only lists the
-# tests; all else runs as it stands.   commands_test.sh SOURCE BUILD
+# tests; all else runs as it stands. Of commands within a text, and of indented ones, the words are looked up.   commands_test.sh SOURCE BUILD
 set -euo pipefail
 source=$1 build=$2
 work=$(mktemp -d)
@@ -39,9 +39,35 @@ for page in "$source/README.md" "$source"/docs/*.md; do
     fi
   done < <(awk '/^```/ { inside = ($0 == "```sh"); next } inside && NF' "$page")
 done
-echo "$commands commands, $failures failures"
+# A command and its options exist, and what it sets of an experiment does. The script's own commands are known to its test.
+known() {
+  local line=$1 page=$2 command word
+  set -f; set -- $line; set +f
+  shift
+  while [ $# -gt 0 ]; do
+    case $1 in --libtorch) shift 2 ;; --no-install) shift ;; *) break ;; esac
+  done
+  command=${1-}
+  [[ $line == ./zs* && $command =~ ^(test|bench|reference|plugin)$ ]] && return
+  [ -e "$work/help-$command" ] || "$build/bin/zstar" "$command" --help >"$work/help-$command" 2>&1 ||
+    { echo "$page: there is no command '$command': $line"; return 1; }
+  for word in "${@:2}"; do
+    [[ $word =~ ^--[a-z] ]] || continue
+    grep -qE -- "(^| )${word%%=*}( |\$)" "$work/help-$command" || { echo "$page: '$command' has no option $word: $line"; return 1; }
+  done
+  [[ $command != run || ${2-} != experiments/* ]] || (cd "$source" && "$build/bin/zstar" validate "${@:2}" >/dev/null) || { echo "$page: $line"; return 1; }
+}
+spoken=0
+for page in "$source"/{README,CONTRIBUTING}.md "$source"/docs/*.md; do
+  while IFS= read -r line; do
+    spoken=$((spoken + 1))
+    known "$line" "$page" || failures=$((failures + 1))
+  done < <(tr '\n' ' ' <"$page" | grep -oE '`(\./zs|zstar) (--libtorch [^ ]+ )?[a-z][^`]*`' | tr -d '`'
+           sed -nE 's/^    ((\.\/zs|zstar) [a-z].*)/\1/p' "$page" | sed -E 's/ +#.*|   .*//')
+done
+echo "$commands commands, $spoken within texts, $failures failures"
 [ "$failures" = 0 ] || exit 1
-[ "$commands" -ge 20 ] || exit 1
+[ "$commands" -ge 20 ] && [ "$spoken" -ge 10 ] || exit 1
 
 # What is generated names everything that there is, and links lead somewhere.
 "$build/bin/zstar" docs "$work/pages" >/dev/null
