@@ -30,7 +30,7 @@ class Shine final : public zstar::GradientMethod {
     return std::tuple{
         zstar::opt("refine", &O::refine, "k, steps of GMRES from u₀, preconditioned by the estimate; 0: the estimate alone", zstar::at_least(0)),
         zstar::opt("fallback", &O::fallback, "samples with ‖u₀‖ > this times ‖v‖ begin with the one-step gradient v; 0: never", zstar::at_least(0.0)),
-        zstar::opt("tolerance", &O::tolerance, "refinement ends once the residual of every sample is below this times ‖v‖", zstar::at_least(0.0)),
+        zstar::opt("tolerance", &O::tolerance, "refinement ends once the residual of every sample is below this times its ‖v‖; where samples interact, that of the batch", zstar::at_least(0.0)),
         zstar::opt("solve", &O::solve, "go on with the solver of [gradient] solver instead, from u₀, to its tolerance"),
         zstar::opt("measure", &O::measure, "report the residual of the estimate alone, for one product")};
   }
@@ -71,14 +71,14 @@ class Shine final : public zstar::GradientMethod {
     const bool together = !problem.samples_independent && shape[0] > 1;
     const auto apart = [&](const Tensor& t) { return together ? t.reshape({1, -1}) : t; };
     const auto inverse = [&](const Tensor& t) { return -problem.estimate->apply_transpose(t.reshape(shape).contiguous()); };
-    const double size = problem.cotangent.norm(2, {1}).min().item<double>();
+    const Tensor bounds = (apart(problem.cotangent).norm(2, {1}) * o.tolerance).to(torch::kFloat64).cpu().contiguous();
     zstar::KrylovSpace space(services.products(), apart(r), o.refine);
     while (space.open()) {
       const Tensor p = inverse(space.direction());
       space.add(apart(p - problem.vjp(p)));
-      double worst = 0;
-      for (std::int64_t b = 0; b < (together ? 1 : shape[0]); ++b) worst = std::max(worst, space.residual(static_cast<std::size_t>(b)));
-      if (worst <= o.tolerance * size) break;
+      bool done = true;
+      for (std::int64_t b = 0; b < bounds.size(0); ++b) done = done && space.residual(static_cast<std::size_t>(b)) <= bounds.data_ptr<double>()[b];
+      if (done) break;
     }
     const Tensor p = inverse(space.solution());
     // The residual is known from the rotations: its length is put into a vector that has it.

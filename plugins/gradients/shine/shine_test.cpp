@@ -64,8 +64,26 @@ TEST(Shine, RefinedNeedsFewerProductsThanTheSolverFromZero) {
 
 TEST(Shine, WorksWithEverySolverThatLeavesAnEstimateAndRefusesOthers) {
   const AffineMap f = zstar::testing::contraction(2, 8, 0.7);
-  for (const char* solver : {"broyden", "chord"}) EXPECT_LT(shine(f, {{"refine", std::int64_t{8}}, {"tolerance", 0.0}}, solver).error, 1e-8) << solver;
+  for (const char* solver : {"broyden", "chord", "diagonal_broyden", "klement"}) EXPECT_LT(shine(f, {{"refine", std::int64_t{8}}, {"tolerance", 0.0}}, solver).error, 1e-8) << solver;
   EXPECT_THROW(shine(f, {}, "fixed_point"), std::exception);
+}
+
+TEST(Shine, ASampleThatTheLossDoesNotSeeDoesNotProlongTheRefinement) {
+  const AffineMap f = zstar::testing::contraction(3, 20, 0.8);
+  const auto products = [&](double weight) {
+    const AffineMap g{f.a, f.b.clone().requires_grad_()};
+    Tensor v = randn(f.b.sizes(), 77);
+    v[1].mul_(weight);
+    auto deq = layer("shine", forward, forward, "broyden", "gmres", {{"refine", std::int64_t{20}}, {"tolerance", 1e-2}});
+    const Equilibrium e = deq.solve(g.map(), State(f.zeros()));
+    const Tensor u = torch::autograd::grad({(v * e.z()[0]).sum()}, {g.b})[0];
+    const Tensor residual = (v + u.mm(f.a) - u).norm(2, {1}), size = v.norm(2, {1});
+    EXPECT_TRUE((residual <= 1.01e-2 * size).all().item<bool>()) << weight;  // each sample against its own
+    return e.backward->front().calls;
+  };
+  EXPECT_LT(products(0), 21);
+  EXPECT_LE(products(0), products(1));
+  EXPECT_EQ(products(1e-9), products(1));  // relative to its own ‖v‖, whatever that is
 }
 
 TEST(Shine, FallsBackToTheOneStepGradientWhereTheEstimateIsLarge) {

@@ -34,7 +34,7 @@ class Safeguard final : public zstar::Safeguarded {
   Safeguard(const Options& o, zstar::Host& host)
       : Safeguarded(host.products(), o.growth), o_(o), inner_(zstar_compose::inner_solver(host, o.solver, "solver")) {}
 
-  void* query(std::string_view id) override { return id == zstar::InverseJacobian::id ? inner_->query(id) : nullptr; }
+  void* query(std::string_view id) override { return id == zstar::InverseJacobian::id || id == zstar::Statistics::id ? inner_->query(id) : nullptr; }
 
   void begin(std::int64_t batch, std::int64_t width) override {
     Safeguarded::begin(batch, width);

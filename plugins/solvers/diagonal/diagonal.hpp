@@ -10,9 +10,12 @@ namespace {
 using torch::Tensor;
 
 /// z⁺ = z − g / d on g(z) = f(z) − z, with a diagonal d for ∂g/∂z, d_0 = −1; a sample that goes back to its best iterate goes back
-/// to d = −1 as well.
-class Diagonal : public zstar::Safeguarded {
+/// to d = −1 as well. Its estimate of (J − I)⁻¹ is diag(d)⁻¹, −I before there is a d.
+class Diagonal : public zstar::Safeguarded, public zstar::InverseJacobian {
  public:
+  void* query(std::string_view id) final { return id == zstar::InverseJacobian::id ? static_cast<zstar::InverseJacobian*>(this) : Safeguarded::query(id); }
+  Tensor apply(const Tensor& v) final { return d_.defined() ? v / divisor(d_) : -v; }
+  Tensor apply_transpose(const Tensor& v) final { return apply(v); }
   void begin(std::int64_t batch, std::int64_t width) final {
     Safeguarded::begin(batch, width);
     z_ = g_ = d_ = Tensor();

@@ -33,7 +33,8 @@ class DiagonalBroyden final : public zstar_diagonal::Diagonal {
     return zstar::pick(usable, torch::where(updated.isfinite(), updated, d), d);
   }
   Tensor divisor(const Tensor& d) const override {
-    return torch::where(d.abs() < smallest_, torch::where(d > 0, smallest_, -smallest_).to(d.scalar_type()), d);
+    const Tensor least = torch::full({}, smallest_, d.options());  // a number alone would be rounded to float32
+    return torch::where(d.abs() < least, torch::where(d > 0, least, -least), d);
   }
 
   double smallest_;

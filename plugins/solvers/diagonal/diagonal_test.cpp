@@ -36,6 +36,20 @@ TEST(DiagonalBroyden, TheUpdateIsTheDiagonalOfBroydens) {
   EXPECT_LT(relative_error(out.z[0], z1 - (f(z1) - z1) / jacobian.diagonal().unsqueeze(0)), 1e-13);
 }
 
+TEST(DiagonalBroyden, ExportsItsDiagonalAsInverseJacobian) {  // one unknown a sample: the secant is the Jacobian
+  const Tensor a = torch::tensor({{0.9}, {-3.0}, {1.5}}, torch::kFloat64), v = randn({3, 1}, 5);
+  const FixedPointMap f([a](const State& z) { return State(a * z[0] + 1); });
+  const auto solver = make_solver("diagonal_broyden", {{"smallest", 0.2}, {"growth", 100.0}});
+  auto* estimate = query<InverseJacobian>(*solver);
+  ASSERT_NE(estimate, nullptr);
+  solver->begin(3, 1);
+  EXPECT_TRUE(estimate->apply(v).equal(-v));  // nothing is known
+  solve::solve(*solver, "diagonal_broyden", f, State(torch::zeros({3, 1}, torch::kFloat64)), {.tolerance = 0, .max_evaluations = 3, .select = "last", .stall_window = 0});
+  const Tensor want = v / torch::tensor({{-0.2}, {-4.0}, {0.5}}, torch::kFloat64);  // −0.1 is below `smallest`
+  EXPECT_LT(relative_error(estimate->apply(v), want), 1e-12);
+  EXPECT_LT(relative_error(estimate->apply_transpose(v), want), 1e-12);
+}
+
 TEST(Klement, SolvesUnknownsOfAllKindsAtOnce) {  // independent affine equations: exact once each secant is learnt
   const AffineMap f{torch::diag(torch::tensor({-4.0, 0.85, 0.0, 1.5, -0.3}, torch::kFloat64)), torch::ones({1, 5}, torch::kFloat64)};
   const auto out = run("klement", f.map(), torch::zeros({1, 5}, torch::kFloat64), {.tolerance = 1e-12, .max_evaluations = 12}, {{"change", 100.0}, {"growth", 100.0}});
@@ -55,6 +69,20 @@ TEST(Klement, GivesUpNothingThatPlainIterationSolves) {
   const AffineMap f{matrix_of_norm(8, 0.5, 3), randn({2, 8}, 4)};
   const auto out = run("klement", f.map(), torch::zeros({2, 8}, torch::kFloat64), {.tolerance = 1e-8, .max_evaluations = 100});
   for (const Reason reason : out.report.reasons) EXPECT_EQ(reason, Reason::converged);
+}
+
+TEST(Klement, ExportsItsDiagonalAsInverseJacobian) {  // an elementwise affine map: the secants are the Jacobian
+  const Tensor a = torch::tensor({{-4.0, 0.85, 0.0, 1.5, -0.3}, {0.5, -0.5, 0.25, 0.0, 0.75}}, torch::kFloat64);
+  const FixedPointMap f([a](const State& z) { return State(a * z[0] + 1); });
+  const auto solver = make_solver("klement", {{"change", 100.0}, {"growth", 100.0}});
+  auto* estimate = query<InverseJacobian>(*solver);
+  ASSERT_NE(estimate, nullptr);
+  const Tensor v = randn({2, 5}, 5);
+  solver->begin(2, 5);
+  EXPECT_TRUE(estimate->apply(v).equal(-v));  // nothing is known
+  solve::solve(*solver, "klement", f, State(torch::zeros({2, 5}, torch::kFloat64)), {.tolerance = 0, .max_evaluations = 3, .stall_window = 0});
+  EXPECT_LT(relative_error(estimate->apply(v), v / (a - 1)), 1e-12);
+  EXPECT_LT(relative_error(estimate->apply_transpose(v), v / (a - 1)), 1e-12);
 }
 
 }  // namespace
