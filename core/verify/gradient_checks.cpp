@@ -183,6 +183,20 @@ void several_tensors(GradientSubject& s, Scope& scope) {
   }
 }
 
+/// A gradient through states of few digits against the same method's through float64.
+void low_precision(GradientSubject& s, Scope& scope) {
+  const AffineMap f = s.affine(0.5, s.seed() + 37);
+  const Tensor v = testing::randn({3, 6}, s.seed() + 38), want = gradients(*s.layer(), f.map(), f.zeros().detach(), v, {f.b})[0];
+  for (const auto& [dtype, epsilon] : {std::pair(torch::kBFloat16, 7.8e-3), std::pair(torch::kFloat16, 9.8e-4)}) {
+    const Equilibrium e = s.layer()->solve(testing::rounded(f, dtype), State(f.zeros().detach().to(dtype)));
+    scope.expect(e.z()[0].scalar_type() == dtype, "a state of " + std::string(c10::toString(dtype)) + " came back in another dtype");
+    const Tensor got = torch::autograd::grad({(v.to(dtype) * e.z()[0]).to(torch::kFloat32).sum()}, {f.b})[0];
+    const double error = relative_error(got, want);
+    scope.note(std::string("relative error in ") + c10::toString(dtype), error);
+    scope.expect(error <= 8 * epsilon, "through states of " + std::string(c10::toString(dtype)) + " the gradient is off by " + text(error));  // each product rounds once, ‖(I − J)⁻¹‖ ≤ 2
+  }
+}
+
 void states(GradientSubject& s, Scope& scope) {
   const AffineMap f = s.affine(0.8, s.seed() + 31);
   const auto layer = s.layer({.states = 3});
@@ -274,6 +288,7 @@ const std::vector<Check<GradientSubject>>& gradient_checks() {
       {"zero_cotangent", "a sample that the loss does not see gets no gradient", zero_cotangent},
       {"alone", "a sample alone gets the gradient that it gets in a batch", alone},
       {"several_tensors", "states of several tensors, shapes and dtypes", several_tensors},
+      {"low_precision", "states of bfloat16 and float16", low_precision},
       {"states", "sampled states are on the graph, the last is the equilibrium", states},
       {"no_gradient", "no graph where none is asked for, none to z0", no_gradient},
       {"no_leak", "nothing is held after the call", no_leak},

@@ -61,8 +61,8 @@ void rotation(SolverSubject& s, Scope& scope) {
   scope.note("evaluations", most_evaluations(out.report));
   scope.note("residual", residuals_of(f, out.z)[0].max().item<double>());
   for (const Reason reason : out.report.reasons) scope.expect(reason != Reason::nonfinite, "iterates of a rotation of radius 0.9 became infinite");
-  const double start = f.b.norm(2, {1}).max().item<double>();
-  scope.expect(residuals_of(f, out.z)[0].max().item<double>() <= start, "the state returned is worse than the first one");
+  const double share = (residuals_of(f, out.z)[0] / f.b.norm(2, {1})).max().item<double>();  // ‖f(0) − 0‖ = ‖b‖
+  scope.expect(share <= 1e-3, "600 evaluations leave " + text(share) + " of the first residual; plain iteration leaves less than 1e-27");
 }
 
 void stiff(SolverSubject& s, Scope& scope) {
@@ -72,7 +72,14 @@ void stiff(SolverSubject& s, Scope& scope) {
   const Tensor found = residuals_of(f, out.z);
   const double worst = (found[0] / found[1]).max().item<double>();
   scope.note("relative residual", worst);
-  scope.expect(worst < 0.5, "300 evaluations on a stiff map leave a relative residual of " + text(worst));
+  const auto plain = plain_solver();
+  const Tensor left = residuals_of(f, solve::solve(*plain, "plain", f, State(f.zeros()), {.tolerance = 1e-8, .max_evaluations = 300}).z);
+  const double by_plain = (left[0] / left[1]).max().item<double>();
+  const bool accelerates = s.claims<Claims>().accelerates;
+  // damping by a half costs plain iteration a factor of 5 here
+  scope.expect(worst <= (accelerates ? 0.1 : 10) * by_plain, "300 evaluations on a stiff map leave a relative residual of " + text(worst) + "; of one that " +
+                                                                 (accelerates ? "claims to accelerate, a tenth" : "claims nothing, ten times") + " of plain iteration's " +
+                                                                 text(by_plain) + " is asked at most");
 }
 
 void no_solution(SolverSubject& s, Scope& scope) {
@@ -154,10 +161,11 @@ void several_tensors(SolverSubject& s, Scope& scope) {
   scope.expect(mixed.z[1].scalar_type() == torch::kFloat32, "the float32 tensor came back in another dtype");
 }
 
-/// f in a dtype of its own, to a tolerance a few times its rounding.
+/// f in a dtype of its own, to a tolerance a few times its rounding. Where a CPU has no product in it, f is rounded to it.
 void in_dtype(SolverSubject& s, Scope& scope, torch::ScalarType dtype, double attainable) {
-  const AffineMap exact = testing::contraction(3, 8, 0.5, s.seed() + 12), f = exact.to(dtype);
-  const auto out = s.solve(f, State(f.zeros()), {.tolerance = attainable, .max_evaluations = 200});
+  const AffineMap exact = testing::contraction(3, 8, 0.5, s.seed() + 12);
+  const FixedPointMap f = dtype == torch::kFloat16 ? testing::rounded(exact, dtype) : exact.to(dtype);
+  const auto out = s.solve(f, State(exact.zeros().to(dtype)), {.tolerance = attainable, .max_evaluations = 200});
   for (std::size_t b = 0; b < out.report.reasons.size(); ++b)
     scope.expect(out.report.reasons[b] == Reason::converged || out.report.reasons[b] == Reason::floor,
                  "sample " + std::to_string(b) + " ended as '" + solve::text_of(out.report.reasons[b]).name + "', relative residual " + text(out.report.relative[b]));
@@ -168,6 +176,7 @@ void in_dtype(SolverSubject& s, Scope& scope, torch::ScalarType dtype, double at
 }
 void float32(SolverSubject& s, Scope& scope) { in_dtype(s, scope, torch::kFloat32, 1e-6); }
 void bfloat16(SolverSubject& s, Scope& scope) { in_dtype(s, scope, torch::kBFloat16, 2e-2); }
+void float16(SolverSubject& s, Scope& scope) { in_dtype(s, scope, torch::kFloat16, 2.5e-3); }
 
 void scaling(SolverSubject& s, Scope& scope) {
   const AffineMap f = testing::contraction(2, 12, 0.8, s.seed() + 13);
@@ -190,8 +199,8 @@ std::vector<Check<SolverSubject>> solver_problem_checks() {
           {"constant", "solves a map with a zero Jacobian", constant},
           {"at_solution", "leaves a solution where it is", at_solution},
           {"one_converged", "leaves a sample alone that has converged already", one_converged},
-          {"rotation", "stays finite on a rotation, and never returns worse than the start", rotation},
-          {"stiff", "makes progress on a stiff map", stiff},
+          {"rotation", "makes progress on a rotation of radius 0.9", rotation},
+          {"stiff", "on a stiff map, at most ten times the residual of plain iteration; a tenth of it where acceleration is claimed", stiff},
           {"no_solution", "does not report a solution where there is none", no_solution},
           {"nonfinite", "a sample that turns NaN keeps its last finite state, and the others converge", nonfinite},
           {"memory_one", "converges with the least memory", memory_one},
@@ -201,6 +210,7 @@ std::vector<Check<SolverSubject>> solver_problem_checks() {
           {"several_tensors", "states of several tensors, shapes and dtypes", several_tensors},
           {"float32", "float32 states", float32},
           {"bfloat16", "bfloat16 states", bfloat16},
+          {"float16", "float16 states", float16},
           {"scaling", "is indifferent to the unit of the state", scaling}};
 }
 

@@ -24,6 +24,7 @@ enum class Fault {
   not_finite,         ///< divides by a change that may be zero
   absolute_guard,     ///< a guard that is not scaled by the state
   one_too_few,        ///< a batch of one sample is squeezed
+  standstill,         ///< proposes the iterate that it was given
   range,              ///< the edge of an option's range breaks it
 };
 
@@ -83,6 +84,7 @@ class Sick final : public zstar::Solver, public zstar::InverseJacobian {
     step = step * damping_;
     if (fault == Fault::range) step = step / (damping_ > 0 ? 1.0 : damping_);
     if (fault == Fault::sign) return z - step;
+    if (fault == Fault::standstill) return z;
     if (fault == Fault::random) return z + step * (0.9 + 0.1 * torch::rand({1}).item<double>());
     if (fault == Fault::modifies) fz.zero_();
     if (fault == Fault::wrong_dtype) return (z + step).to(torch::kFloat64);
@@ -127,6 +129,7 @@ class LiesAboutResidual final : public zstar::Solver, public zstar::Driver {
 ZSTAR_PLUGIN("test.faults", "0.1.0", "parts with one fault each")
 ZSTAR_SOLVER(Sick<Fault::none>, "healthy_solver", "no fault")
 ZSTAR_SOLVER(Sick<Fault::sign>, "sign", "the step goes the other way")
+ZSTAR_SOLVER(Sick<Fault::standstill>, "standstill", "the iterate that it was given is proposed again")
 ZSTAR_SOLVER(Sick<Fault::missing_transpose>, "missing_transpose", "Hᵀ of the exported estimate is H")
 ZSTAR_SOLVER(Sick<Fault::stale_history>, "stale_history", "begin keeps what was learned in the solve before")
 ZSTAR_SOLVER(Sick<Fault::off_by_one>, "off_by_one", "the change of z is paired with that of g one step later")

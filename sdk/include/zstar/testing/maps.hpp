@@ -127,6 +127,14 @@ struct TwoStates {
   operator FixedPointMap() const { return map(); }
 };
 
+/// The same map in float32, its images rounded to `dtype`: for dtypes in which a CPU has no matrix product.
+inline FixedPointMap rounded(const AffineMap& f, torch::ScalarType dtype) {
+  return {[dtype](const State& z, const std::vector<Tensor>& t) {
+            return State((z[0].to(torch::kFloat32).mm(t[0].to(torch::kFloat32).t()) + t[1].to(torch::kFloat32)).to(dtype));
+          },
+          {{f.a, std::nullopt}, {f.b, 0}}, /*samples_independent=*/true};
+}
+
 /// The same map, but sample `sample` becomes NaN from call `call` on (the first call is number 1).
 inline FixedPointMap nan_from(const AffineMap& f, std::int64_t sample, std::int64_t call) {
   const Tensor sick = torch::zeros({f.batch(), 1}, torch::kBool);
