@@ -29,7 +29,7 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
   };
   static auto options() {
     return std::tuple{
-        zstar::opt("memory", &Options::memory, "m, pairs kept; when full, good starts afresh and bad drops the oldest",
+        zstar::opt("memory", &Options::memory, "m, pairs kept; when full, good keeps the newest alone and bad drops the oldest",
                    zstar::at_least(1)),
         zstar::choice("update", &Options::update, "which Broyden update of the inverse Jacobian", {"good", "bad"}),
         zstar::opt("beta", &Options::beta, "β, the first estimate is −β I: a plain step is damped by it", zstar::within(1e-3, 2.0)),
@@ -74,18 +74,17 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
   static constexpr std::int64_t halvings_allowed = 10;
 
   Tensor full_step(const Tensor& z, const Tensor& fz) {
-    if (good_) product_.advance(z, fz, z_, proposed_);
+    if (good_) product_.advance(z, fz, {z_, fz_}, proposed_);
     else if (z_.defined()) learn(z, fz, torch::ones({z.size(0)}, torch::kBool));
     if (o_.patience > 0) give_up_stalled(z, fz);
-    z_ = z;
-    if (!good_) fz_ = fz;
+    z_ = z, fz_ = fz;
     proposed_ = good_ ? product_.stepped(z) : z + window_.step(fz - z);
     return proposed_;
   }
 
   /// The pair between the accepted iterate and (z, fz). A sample that did not move teaches nothing.
   void learn(const Tensor& z, const Tensor& fz, const Tensor& accepted) {
-    if (good_) return product_.advance_by_part(z, fz, z_, accepted);
+    if (good_) return product_.advance_by_part(z, fz, {z_, fz_}, accepted);
     const Tensor s = z - z_;
     window_.add(s, (fz - fz_) - s, accepted);
   }
@@ -109,7 +108,7 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
     const Tensor merit = zstar::length2(products_, fz - z).sqrt();  // [B]
     ++iteration_;
     if (!z_.defined()) {
-      if (good_) product_.advance(z, fz, z_, {});
+      if (good_) product_.advance(z, fz, {z_, fz_}, {});
       z_ = z, fz_ = fz, merit_ = merit, halvings_ = torch::zeros_like(merit);
       return stepped(z_ + whole_step());
     }
@@ -139,7 +138,7 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
   Tensor stepped(Tensor trial) {
     step_ = trial - z_;
     step2_ = zstar::length2(products_, step_);
-    return trial;
+    return proposed_ = std::move(trial);
   }
 
   Options o_;
@@ -148,7 +147,7 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
   zstar::Products& products_;
   zstar_broyden::ProductForm product_;
   zstar_broyden::BadWindow window_;
-  Tensor z_, fz_, proposed_;          // last accepted iterate and image, where a full step led, [B, D]
+  Tensor z_, fz_, proposed_;          // last accepted iterate and image, where the last step led, [B, D]
   Tensor step_, step2_;               // trial − z_, [B, D]; its squared length, [B]
   Tensor merit_, halvings_;           // ‖g(z_)‖ and halvings of the step under way, [B]
   Tensor mark_, idle_;                // ‖g‖² at the last progress, evaluations since, [B]

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/parts.hpp"
+#include "zstar/testing/parts.hpp"
 
 namespace {
 
@@ -67,6 +68,68 @@ TEST(Broyden, E11StaysFiniteForEveryMemory) {
       EXPECT_TRUE(std::isfinite(out.report.residual[0])) << update << memory;
       EXPECT_NE(out.report.reasons[0], Reason::nonfinite) << update << memory;
     }
+}
+
+TEST(Broyden, E11ConvergesWithTenPairsAndRefusesNone) {
+  const AffineMap f = stiff(1);
+  for (const char* update : {"good", "bad"}) {
+    const auto out = run(f.map(), torch::zeros({1, 60}, torch::kFloat64), {.tolerance = 1e-5, .max_evaluations = 200, .stop = "absolute", .stall_window = 0},
+                         {{"memory", std::int64_t{10}}, {"update", std::string(update)}});
+    EXPECT_EQ(out.report.reasons[0], Reason::converged) << update;
+  }
+  try {
+    zstar::testing::make_solver("broyden", "memory = 0");
+    FAIL() << "memory = 0 was accepted";
+  } catch (const std::exception& refused) {
+    EXPECT_NE(std::string(refused.what()).find("memory"), std::string::npos) << refused.what();
+  }
+}
+
+/// The first `count` iterates after z0 = 0.
+std::vector<Tensor> iterates(const AffineMap& f, std::int64_t count, const Settings& settings) {
+  std::vector<std::int64_t> at;
+  for (std::int64_t k = 1; k <= count; ++k) at.push_back(k);
+  const auto solver = make_solver("broyden", settings);
+  const auto out = solve::solve(*solver, "broyden", f.map(), State(f.zeros()), {.tolerance = 0, .max_evaluations = count + 1, .select = "last", .stall_window = 0, .divergence = 1e300}, at);
+  std::vector<Tensor> all;
+  for (const State& z : out.samples) all.push_back(z[0]);
+  return all;
+}
+
+TEST(Broyden, BetaScalesTheFirstStepAndWhatFollows) {
+  const AffineMap f{matrix_of_norm(6, 0.9, 31), randn({2, 6}, 32)};
+  for (const char* update : {"good", "bad"}) {
+    const auto whole = iterates(f, 3, {{"update", std::string(update)}}), half = iterates(f, 3, {{"update", std::string(update)}, {"beta", 0.5}});
+    EXPECT_LT(relative_error(whole[0], f.b), 1e-15) << update;  // z1 = β f(0)
+    EXPECT_LT(relative_error(half[0], 0.5 * f.b), 1e-15) << update;
+    const Tensor s = half[0], y = (f(s) - s) - f.b;  // H = −½ I with the secant pair (s, y), by hand
+    const Tensor hy = -0.5 * y, hg = -0.5 * (f(s) - s), g = f(s) - s;
+    const auto dot = [](const Tensor& a, const Tensor& b) { return (a * b).sum(1, true); };
+    const Tensor good = hg + (s - hy) * dot(s, hg) / dot(s, hy), bad = hg + (s - hy) * dot(y, g) / dot(y, y);
+    EXPECT_LT(relative_error(half[1], s - (std::string(update) == "good" ? good : bad)), 1e-12) << update;
+  }
+}
+
+TEST(Broyden, AFullMemoryOfTheGoodUpdateKeepsItsNewestPair) {
+  const AffineMap f{matrix_of_norm(6, 0.5, 35), randn({2, 6}, 36)};
+  const auto dot = [](const Tensor& a, const Tensor& b) { return (a * b).sum(1, true); };
+  for (const bool search : {false, true})
+    for (const double beta : {1.0, 0.7}) {
+      const auto z = iterates(f, 4, {{"memory", std::int64_t{2}}, {"beta", beta}, {"line_search", search}});
+      const Tensor g = f(z[2]) - z[2], s = z[2] - z[1], y = g - (f(z[1]) - z[1]), hy = -beta * y, hg = -beta * g;  // H = −β I and the pair (s, y)
+      EXPECT_LT(relative_error(z[3], z[2] - (hg + (s - hy) * dot(s, hg) / dot(s, hy))), 1e-12) << search << beta;
+    }
+}
+
+TEST(Broyden, PatienceForgetsThePairsOfASampleWithoutProgress) {
+  const AffineMap f{matrix_of_norm(6, 3.0, 33), randn({1, 6}, 34)};  // the first full step makes the residual larger
+  const Tensor z1 = f.b, g0 = f.b, g1 = f(z1) - z1;
+  ASSERT_GT(g1.norm().item<double>(), g0.norm().item<double>());
+  for (const char* update : {"good", "bad"}) {
+    const auto learnt = iterates(f, 2, {{"update", std::string(update)}}), forgotten = iterates(f, 2, {{"update", std::string(update)}, {"patience", std::int64_t{1}}});
+    EXPECT_LT(relative_error(forgotten[1], z1 + g1), 1e-14) << update;  // a plain step again
+    EXPECT_GT(relative_error(learnt[1], z1 + g1), 1e-2) << update;
+  }
 }
 
 /// z_k of the good update with the dense inverse matrix.

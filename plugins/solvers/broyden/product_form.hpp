@@ -28,9 +28,12 @@ inline Tensor nothing(const Tensor& x) { return torch::zeros_like(x); }
 ///
 /// After a full step s_k = −H_k g_k the vector l_k is the next step itself, up to a factor, so that one vector a step is all
 /// that is remembered (Kelley 1995, section 7.3); H v is one pass over them. After any other step l_k is formed and kept.
-/// No system is solved, and the form is as accurate after 200 pairs as after two. When it is full, it starts afresh.
+/// No system is solved, and the form is as accurate after 200 pairs as after two. When it is full, the newest pair alone stays.
 class ProductForm {
  public:
+  struct Before {
+    const Tensor &z, &fz;
+  };
   ProductForm(zstar::Products& products, std::int64_t memory, double beta, Kept kept)
       : products_(products), memory_(memory), beta_(beta), kept_(kept) {}
 
@@ -43,10 +46,10 @@ class ProductForm {
   void forget(const Tensor& samples, const Tensor& z, const Tensor& fz);
 
   /// Learns from the step to z, whose image is fz, and makes the step from there.
-  /// \param before  where the last step began \param proposed  where it should have led
-  void advance(const Tensor& z, const Tensor& fz, const Tensor& before, const Tensor& proposed);
+  /// \param before  where the last step began, and its image \param proposed  where it should have led
+  void advance(const Tensor& z, const Tensor& fz, const Before& before, const Tensor& proposed);
   /// The same where the step is any part of the last one. \param usable  bool [B]; the other samples learn nothing, and keep their step
-  void advance_by_part(const Tensor& z, const Tensor& fz, const Tensor& before, const Tensor& usable);
+  void advance_by_part(const Tensor& z, const Tensor& fz, const Before& before, const Tensor& usable);
   /// −H g of the last iterate, [B, D].
   Tensor step() const { return direction_ * alpha_.unsqueeze(1).to(direction_.device(), direction_.scalar_type()); }
   /// z + step.
@@ -72,6 +75,8 @@ class ProductForm {
     return {next, choose(usable, next / (alpha * dd), nothing(ss))};
   }
   void restart(const Tensor& z, const Tensor& fz);
+  bool is_full() const { return static_cast<std::int64_t>(left_.size()) == memory_; }
+  void renew(const Tensor& z, const Tensor& fz, const Before& before, const Tensor& usable);
   void full(const zstar::ChainResult& r, const Tensor& moved);
   void append(const Tensor& c);
   /// Takes d as the direction; what is remembered of it later is made once, so that all who keep it share it.
@@ -136,6 +141,23 @@ inline void ProductForm::restart(const Tensor& z, const Tensor& fz) {
   alpha_ = torch::full_like(size2_, beta_);
 }
 
+/// Forgets all pairs but the one from `before` to z: to begin with a plain step instead costs, on a stiff map, as many evaluations again as
+/// the pairs had saved. \param usable  bool [B]: the samples that the pair says something about
+inline void ProductForm::renew(const Tensor& z, const Tensor& fz, const Before& before, const Tensor& usable) {
+  clear();
+  const Tensor s = z - before.z, y = (fz - before.fz) - s;
+  const Tensor dots = products_.dots({s, y}, {s, y});  // [B, 2, 2]
+  const auto dot = [&dots](std::int64_t i, std::int64_t j) { return dots.select(1, i).select(1, j); };
+  const Tensor pivot = -beta_ * dot(0, 1);  // sᵀ H y
+  const Tensor good = usable.to(pivot.device()) & pivot.isfinite() & (pivot * pivot > 1e-16 * dot(0, 0) * beta_ * beta_ * dot(1, 1));
+  right_.push_back(kept_(s)), left_.push_back(kept_(torch::add(s, y, beta_)));  // s − H y, H = −β I
+  append(torch::where(good, pivot.reciprocal(), torch::zeros_like(pivot)));
+  const auto r = run(fz, z, left_, right_, c_);
+  direct(r.v);
+  size2_ = r.dots.select(1, r.dots.size(1) - 1).contiguous();
+  alpha_ = torch::full_like(size2_, beta_);
+}
+
 /// bool [B] where each sample stands where it was sent, or where it was before; undefined where one stands elsewhere.
 inline Tensor ProductForm::moved_as_proposed(const Tensor& z, const Tensor& before, const Tensor& proposed) {
   const auto options = torch::TensorOptions(torch::kBool);
@@ -152,9 +174,10 @@ inline Tensor ProductForm::moved_as_proposed(const Tensor& z, const Tensor& befo
   return moved;
 }
 
-inline void ProductForm::advance(const Tensor& z, const Tensor& fz, const Tensor& before, const Tensor& proposed) {
-  if (!direction_.defined() || static_cast<std::int64_t>(left_.size()) == memory_) return restart(z, fz);
-  const Tensor moved = moved_as_proposed(z, before, proposed);
+inline void ProductForm::advance(const Tensor& z, const Tensor& fz, const Before& before, const Tensor& proposed) {
+  if (!direction_.defined()) return restart(z, fz);
+  const Tensor moved = moved_as_proposed(z, before.z, proposed);
+  if (moved.defined() && is_full()) return renew(z, fz, before, moved);
   if (!moved.defined()) return advance_by_part(z, fz, before, torch::ones({z.size(0)}, torch::TensorOptions(torch::kBool).device(z.device())));
   right_.push_back(remembered_);
   const auto r = run(fz, z, left_, right_, c_);
@@ -183,17 +206,17 @@ inline void ProductForm::full(const zstar::ChainResult& r, const Tensor& moved) 
   alpha_ = alpha, size2_ = size2;
 }
 
-inline void ProductForm::advance_by_part(const Tensor& z, const Tensor& fz, const Tensor& before, const Tensor& usable) {
+inline void ProductForm::advance_by_part(const Tensor& z, const Tensor& fz, const Before& before, const Tensor& usable) {
   if (!direction_.defined()) return restart(z, fz);
-  if (static_cast<std::int64_t>(left_.size()) == memory_) {
+  if (is_full()) {
     const Tensor d = direction_, alpha = alpha_, size2 = size2_, m = usable.to(alpha.device());
-    restart(z, fz);  // those that go on begin afresh; the others keep a step that is no longer −H g
+    renew(z, fz, before, usable);  // the others keep a step that is no longer −H g
     stale_ = ~m;
     direct(zstar::pick(usable.to(d.device()), direction_, d));
     alpha_ = torch::where(m, alpha_, alpha), size2_ = torch::where(m, size2_, size2);
     return;
   }
-  const Tensor s = z - before, p = step();
+  const Tensor s = z - before.z, p = step();
   right_.push_back(kept_(s));
   const Tensor v = run(fz, z, left_, right_, c_).v;  // H g = −β v
   const Tensor dots = products_.dots({s, v, p}, {s, v, p});
