@@ -203,7 +203,7 @@ TEST(Implicit, NothingLeaksOver300Steps) {
     }
     if (step == 50) before = resident();
   }
-  EXPECT_LT(resident() - before, 20 << 20);  // one state kept a step would be 80 MB
+  EXPECT_LT(resident() - before, 40 << 20);  // one state kept a step would be 80 MB; a sanitizer keeps some of what was freed
 }
 
 }  // namespace
