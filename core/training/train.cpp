@@ -1,6 +1,8 @@
 /// \file Runs: a folder, its record, training, and the summary at the end; evaluation of a checkpoint.
-#include <ATen/Parallel.h>
+#include <cmath>
 #include <set>
+
+#include <ATen/Parallel.h>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -93,7 +95,7 @@ void summary(const fs::path& run, Session& session, const experiment::Experiment
     header = true;
     out << "\n" << fmt::format("{:<12}", name);
     for (const Metric& m : metrics) {
-      out << fmt::format("{:>12.4f}", m.value);
+      out << (std::isnan(m.value) ? fmt::format("{:>12}", "nan") : fmt::format("{:>12.4f}", m.value));
       record["splits"][name][m.name] = m.value;
     }
   }
@@ -167,6 +169,8 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
     }
   }();
   draw(run, out);
+  if (!std::isfinite(trainer.last_loss()))
+    out << "zstar: warning: the run ended with a loss that is not finite\n  remedy: a smaller optimizer.lr, or train.clip_norm; train.on_divergence = \"stop\" ends such a run where it begins\n";
   if (end == RunEnd::done) summary(run, session, experiment, trainer.solves(), out);
   session.layer().record_into(nullptr);
   return end;

@@ -32,6 +32,8 @@ class Trainer {
   RunEnd run(std::int64_t most_steps);
   /// Optimiser steps so far.
   std::int64_t steps() const { return step_; }
+  /// Of the last batch; 0 before the first.
+  double last_loss() const { return last_loss_; }
   /// Solves of the training so far.
   const SolveStatistics& solves() const { return statistics_; }
 

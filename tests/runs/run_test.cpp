@@ -200,6 +200,13 @@ TEST(Run, RecordsWithWhatItGoesOn) {
   EXPECT_THAT(record["continued"][0]["command"], ::testing::HasSubstr("optimizer.lr=0.0125"));
 }
 
+TEST(Run, SaysAtTheEndThatItsLossIsNotFinite) {
+  const Folder folder;
+  EXPECT_EQ(exit_code(start(command(folder, {"optimizer.lr=1e30", "train.epochs=4", "train.eval_every=1"}), folder.path / "log")), 0);
+  const std::string said = runs::read_whole(folder.path / "log");
+  EXPECT_THAT(said, ::testing::HasSubstr("warning: the run ended with a loss that is not finite\n  remedy: a smaller optimizer.lr"));
+}
+
 TEST(Run, TakesAnExperimentOrARunToGoOnWithNotBoth) {
   const Folder folder;
   Words words = resume(folder.path);
