@@ -1,10 +1,12 @@
 #include "core/training/session.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include <ATen/Parallel.h>
 
 #include "zstar/guard.hpp"
+#include "zstar/nn/out_of_reach.hpp"
 
 namespace zstar::training {
 namespace {
@@ -18,6 +20,14 @@ experiment::SectionSpec solver_section(const std::string& name, const std::strin
     if (o.name == "max_evaluations") o.def = defaults.max_evaluations;
   }
   return spec;
+}
+
+/// "'a', 'b', 'c' and 4 more"
+std::string listed(const std::vector<std::string>& names) {
+  constexpr std::size_t shown = 3;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(shown, names.size()); ++i) text += (i ? ", '" : "'") + names[i] + '\'';
+  return names.size() > shown ? text + " and " + std::to_string(names.size() - shown) + " more" : text;
 }
 
 }  // namespace
@@ -155,6 +165,9 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
     const auto o = norm->as<NormOptions>();
     chosen_ = at_place(experiment, *norm, [&] { return nn::choose_normed(*model_, o.only, o.skip); });
     if (chosen_.normed.empty()) host_->warn("[norm] acts on no weight of this model");
+    out_of_reach_ = nn::weights_out_of_reach(*model_);
+    if (!out_of_reach_.empty())
+      host_->warn("[norm] leaves " + listed(out_of_reach_) + " as they are: their modules know of no norm; those of zstar/nn.hpp do (nn::Linear for torch::nn::Linear)");
   }
   model_->to(device, dtype);
   for (const experiment::Section* s : experiment.all("regularizers"))

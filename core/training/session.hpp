@@ -61,6 +61,8 @@ class Session {
   Host& host();
   /// What the norm acts on, and what it could act on.
   const nn::Chosen& normed() const { return chosen_; }
+  /// Weights of modules that know of no norm.
+  const std::vector<std::string>& out_of_reach() const { return out_of_reach_; }
   std::vector<WeightedRegularizer>& regularizers() { return regularizers_; }
 
   /// A batch on the device of the session, floating tensors in its dtype.
@@ -73,6 +75,7 @@ class Session {
   std::unique_ptr<Dataset> dataset_;
   std::shared_ptr<Model> model_;
   nn::Chosen chosen_;
+  std::vector<std::string> out_of_reach_;
   std::vector<WeightedRegularizer> regularizers_;
 };
 

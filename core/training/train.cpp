@@ -27,7 +27,7 @@ nlohmann::ordered_json record_of(const Session& session, const plugins::Catalogu
                                 {"sdk", ZSTAR_SDK_HASH}, {"compiler", tag::compiler()}, {"boost", BOOST_LIB_VERSION}, {"threads", at::get_num_threads()}};
   for (const auto& p : catalogue.used())
     record["plugins"].push_back({{"id", p.id}, {"version", p.version}, {"file", p.file}, {"size", p.size}, {"sha256", p.sha256}, {"parts", p.parts}});
-  if (const auto& chosen = session.normed(); !chosen.normed.empty()) record["norm"] = {{"normed", chosen.normed}, {"plain", chosen.plain}};
+  if (const auto& chosen = session.normed(); !chosen.normed.empty()) record["norm"] = {{"normed", chosen.normed}, {"plain", chosen.plain}, {"out_of_reach", session.out_of_reach()}};
   return record;
 }
 

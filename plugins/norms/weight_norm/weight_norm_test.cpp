@@ -1,10 +1,12 @@
 #include <gtest/gtest.h>
 
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/nn.h>
 #include <torch/optim/sgd.h>
 
 #include "tests/support/parts.hpp"
 #include "zstar/nn.hpp"
+#include "zstar/nn/out_of_reach.hpp"
 
 namespace {
 
@@ -145,6 +147,21 @@ TEST(WeightNorm, E47NamesAreMatchedWholeOrByPatternAndTheChoiceIsReported) {
   EXPECT_EQ(nn::choose_normed(*std::make_shared<Net>(weight_norm()), {"layer1*"}, {"*11"}).normed,
             (std::vector<std::string>{"layer1.weight", "layer10.weight"}));
   EXPECT_THROW(nn::choose_normed(*net, {}, {"layer"}), OptionError);  // matches nothing
+}
+
+struct Foreign : torch::nn::Module {
+  explicit Foreign(const std::shared_ptr<Norm>& norm) {
+    register_module("own", std::make_shared<nn::Linear>(2, 2, norm));
+    register_module("plain", torch::nn::Linear(2, 2));
+    register_module("words", torch::nn::Embedding(3, 2));
+    register_module("memory", torch::nn::LSTM(2, 2));
+    register_module("scale", torch::nn::LayerNorm(torch::nn::LayerNormOptions({2})));  // a vector: no norm is meant for it
+  }
+};
+
+TEST(WeightNorm, E47WeightsThatNoNormCanReachAreListed) {
+  EXPECT_EQ(nn::weights_out_of_reach(*std::make_shared<Foreign>(weight_norm())), (std::vector<std::string>{"plain.weight", "words.weight", "memory.weight_ih_l0", "memory.weight_hh_l0"}));
+  EXPECT_TRUE(nn::weights_out_of_reach(*std::make_shared<Net>(weight_norm())).empty());  // layer3 has no norm, but could have one
 }
 
 TEST(WeightNorm, FoldingAndRemovalAreExact) {
