@@ -6,6 +6,7 @@
 
 #include "core/solve/measure.hpp"
 #include "zstar/guard.hpp"
+#include "zstar/line_search.hpp"
 
 namespace zstar::solve {
 namespace {
@@ -224,6 +225,16 @@ class Driven final : public Evaluator {
   std::vector<Tensor> samples_;
 };
 
+/// Takes the statistics of the solver, of which calls of a line search have a place of their own in the report.
+void take_statistics(Statistics& statistics, Report& report) {
+  report.statistics = statistics.statistics();
+  std::erase_if(report.statistics, [&report](const auto& entry) {
+    if (entry.first != LineSearchCalls::name) return false;
+    report.line_search_calls += entry.second.template item<std::int64_t>();
+    return true;
+  });
+}
+
 }  // namespace
 
 PackedOutcome run(Solver& solver, const std::string& name, const RowMap& map, const Tensor& z0, double epsilon,
@@ -242,7 +253,8 @@ PackedOutcome run(Solver& solver, const std::string& name, const RowMap& map, co
     out = Loop(solver, who, map, z0, epsilon, options, sample_at, backtracking ? backtracking->patience() : 0).run();
   }
   out.report.method = name;
-  if (Statistics* statistics = query<Statistics>(solver)) out.report.statistics = guarded([&] { return call_text(solver, who, "statistics"); }, [&] { return statistics->statistics(); });
+  if (Statistics* statistics = z0.size(0) == 0 ? nullptr : query<Statistics>(solver))
+    guarded([&] { return call_text(solver, who, "statistics"); }, [&] { take_statistics(*statistics, out.report); });
   return out;
 }
 

@@ -4,14 +4,15 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/parts.hpp"
+#include "zstar/claims.hpp"
 
 namespace {
 
 using namespace zstar;
 using namespace zstar::test;
 
-solve::Outcome run(const std::string& name, const FixedPointMap& f, const State& z0, const solve::Options& o, const std::vector<std::int64_t>& at = {}) {
-  const auto solver = make_solver(name);
+solve::Outcome run(const std::string& name, const FixedPointMap& f, const State& z0, const solve::Options& o, const std::vector<std::int64_t>& at = {}, const Settings& settings = {}) {
+  const auto solver = make_solver(name, settings);
   return solve::solve(*solver, name, f, z0, o, at);
 }
 
@@ -53,15 +54,20 @@ TEST(EngineSolvers, E15NothingIsAllocatedForStepsThatAreNotTaken) {
 }
 
 TEST(EngineSolvers, E16LowPrecisionWorksInEverySolverAndNothingOverNothingIsConverged) {
-  for (const char* name : {"fixed_point", "anderson", "broyden"}) {
-    for (const auto dtype : {torch::kBFloat16, torch::kFloat32}) {
+  for (const std::string& name : catalogue().names(Kind::solver)) {
+    const auto solver = make_solver(name);
+    if (query<Exemptions>(*solver)) continue;  // TorchDEQ's own rules, and methods for special maps
+    for (const auto dtype : {torch::kFloat16, torch::kBFloat16, torch::kFloat32}) {
       const auto zero = run(name, FixedPointMap([](const State& z) { return State(z[0] * 0); }), State(torch::zeros({2, 3}, torch::TensorOptions(dtype))), {.tolerance = 1e-3});
       EXPECT_EQ(zero.report.reasons[0], Reason::converged) << name;
       EXPECT_EQ(zero.report.relative[0], 0) << name;
     }
     // 200 · √200000 = 9e4 is beyond float16 (65504), and so is every square of a residual: norms must be wider than the state
     const FixedPointMap wide([](const State& z) { return State((z[0].to(torch::kFloat32) / 2 + 100).to(z[0].scalar_type())); });
-    const auto half = run(name, wide, State(torch::zeros({1, 200000}, torch::TensorOptions(torch::kFloat16))), {.tolerance = 1e-3, .max_evaluations = 60});
+    Settings settings;  // differences over less than √ε of the dtype of f are its rounding
+    for (const OptSpec& option : catalogue().options(Kind::solver, name))
+      if (option.name == "difference") settings = {{"difference", 3e-2}};
+    const auto half = run(name, wide, State(torch::zeros({1, 200000}, torch::TensorOptions(torch::kFloat16))), {.tolerance = 1e-3, .max_evaluations = 60}, {}, settings);
     EXPECT_EQ(half.z[0].scalar_type(), torch::kFloat16) << name;
     EXPECT_NEAR(half.z[0].to(torch::kFloat32).mean().item<double>(), 200, 0.5) << name;  // float16 has 0.125 there
   }
@@ -82,6 +88,50 @@ TEST(EngineSolvers, E19TheReportSaysWhatHappened) {
   EXPECT_EQ(r.trace.steps(), 12);  // as many as were made, none filled in
   EXPECT_NEAR(r.trace.absolute[2 * 11 + 1], std::pow(0.9, 11), 1e-12);
   EXPECT_EQ(r.line_search_calls, 0);
+}
+
+/// How many of the points at which f was evaluated lie half way back to the point accepted before.
+std::int64_t shortened(const std::vector<double>& points) {
+  double base = points[0];
+  std::int64_t count = 0;
+  for (std::size_t k = 2; k < points.size(); ++k)
+    if (std::abs((points[k] - base) - 0.5 * (points[k - 1] - base)) < 1e-12 * std::abs(points[k - 1])) ++count;
+    else base = points[k - 1];
+  return count;
+}
+
+TEST(EngineSolvers, E19CallsOfALineSearchAreReported) {
+  std::vector<double> points;
+  const FixedPointMap f([&points](const State& z) {
+    points.push_back(z[0].item<double>());
+    return State(z[0] - 3 * z[0].atan());  // full steps from 6 overshoot
+  });
+  const solve::Options o{.tolerance = 1e-10, .max_evaluations = 60, .stop = "absolute"};
+  const State z0(torch::full({1, 1}, 6.0, torch::kFloat64));
+  for (const char* update : {"good", "bad"}) {
+    points.clear();
+    const auto solver = make_solver("broyden", {{"line_search", true}, {"update", std::string(update)}});
+    const Report r = solve::solve(*solver, "broyden", f, z0, o).report;
+    EXPECT_EQ(r.line_search_calls, shortened(points)) << update;
+    EXPECT_GT(r.line_search_calls, 0) << update;
+    EXPECT_EQ(r.calls, static_cast<std::int64_t>(points.size())) << update;
+  }
+  EXPECT_EQ(run("broyden", f, z0, o).report.line_search_calls, 0);  // without one
+}
+
+TEST(EngineSolvers, E19HalvingsOfNewtonStepsAreReportedOnceForTheBatch) {
+  const FixedPointMap f([](const State& z) { return State(z[0] - z[0].log()); });  // the full step from 8 is to a negative number
+  const solve::Options o{.tolerance = 1e-10, .max_evaluations = 60, .stop = "absolute"};
+  for (const char* name : {"newton_krylov", "chord"}) {
+    const auto calls = [&](const std::vector<double>& starts) {
+      return run(name, f, State(torch::tensor(starts, torch::kFloat64).unsqueeze(1)), o).report.line_search_calls;
+    };
+    EXPECT_EQ(calls({1.2}), 0) << name;
+    const std::int64_t alone = calls({8.0});
+    EXPECT_GT(alone, 0) << name;
+    EXPECT_EQ(calls({8.0, 8.0}), alone) << name;  // one call of f for both
+    EXPECT_EQ(calls({8.0, 1.2}), alone) << name;  // the second is done long before, and stands still
+  }
 }
 
 TEST(EngineSolvers, E27AChangeOfDtypeOrOrderIsRefusedNamingTheTensor) {

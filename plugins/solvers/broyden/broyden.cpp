@@ -1,5 +1,6 @@
 /// \file Broyden's methods with limited memory. Equations, symbols and sources: README.md.
 #include <zstar/claims.hpp>
+#include <zstar/line_search.hpp>
 
 #include "bad_window.hpp"
 #include "product_form.hpp"
@@ -17,7 +18,7 @@ using torch::Tensor;
 ///
 /// \par Cost per iteration  m (good) or 2 m (bad) + 6 passes over the state; no evaluation of its own
 /// \par Converges  locally superlinearly with full memory (Broyden, Dennis & Moré 1973)
-class Broyden final : public zstar::Solver, public zstar::InverseJacobian, public zstar::Backtracking {
+class Broyden final : public zstar::Solver, public zstar::InverseJacobian, public zstar::Backtracking, public zstar::Statistics {
  public:
   struct Options {
     std::int64_t memory = 30;
@@ -49,9 +50,11 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
     if (id == zstar::Claims::id) return &claims_;
     if (id == zstar::InverseJacobian::id) return static_cast<zstar::InverseJacobian*>(this);
     if (id == zstar::Backtracking::id) return static_cast<zstar::Backtracking*>(this);
+    if (id == zstar::Statistics::id) return static_cast<zstar::Statistics*>(this);
     return nullptr;
   }
   std::int64_t patience() const override { return o_.line_search ? halvings_allowed + 1 : 0; }
+  std::vector<std::pair<std::string, Tensor>> statistics() override { return {searches_.statistic()}; }
   Tensor apply(const Tensor& v) override { return good_ ? product_.apply(v) : window_.apply(v); }
   Tensor apply_transpose(const Tensor& v) override { return good_ ? product_.apply_transpose(v) : window_.apply_transpose(v); }
 
@@ -59,6 +62,7 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
     product_.clear();
     window_.clear();
     z_ = fz_ = step_ = proposed_ = merit_ = halvings_ = step2_ = mark_ = idle_ = Tensor();
+    searches_.clear();
     iteration_ = 0;
   }
 
@@ -112,6 +116,8 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
       z_ = z, fz_ = fz, merit_ = merit, halvings_ = torch::zeros_like(merit);
       return stepped(z_ + whole_step());
     }
+    // A sample that has left the loop stands still: what is shortened for it is never evaluated.
+    searches_.count((halvings_ > 0) & (z == proposed_).all(1));
     const double eta = 1.0 / static_cast<double>((iteration_ + 1) * (iteration_ + 1));
     const Tensor enough = merit.isfinite() & (merit <= (1 + eta) * merit_ - 1e-4 * step2_);
     const Tensor exhausted = halvings_ > halvings_allowed, accepted = enough | (exhausted & merit.isfinite());
@@ -151,6 +157,7 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
   Tensor step_, step2_;               // trial − z_, [B, D]; its squared length, [B]
   Tensor merit_, halvings_;           // ‖g(z_)‖ and halvings of the step under way, [B]
   Tensor mark_, idle_;                // ‖g‖² at the last progress, evaluations since, [B]
+  zstar::LineSearchCalls searches_;
   std::int64_t iteration_ = 0;
 };
 

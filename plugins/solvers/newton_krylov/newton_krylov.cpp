@@ -1,5 +1,6 @@
 /// \file Newton–Krylov and chord iteration. Equations and sources: README.md.
 #include <zstar/claims.hpp>
+#include <zstar/line_search.hpp>
 
 #include "subspace.hpp"
 
@@ -21,7 +22,7 @@ enum class Jacobian { fresh, frozen };
 /// \par Cost per iteration  7 k + 12 passes over the state with k probes known; no evaluation of f beyond its proposals
 /// \par Converges  locally superlinearly (fresh, Eisenstat & Walker 1996) or linearly (frozen), contraction or not
 template <Jacobian jacobian>
-class NewtonKrylov final : public zstar::Solver, public zstar::Backtracking, public zstar::InverseJacobian {
+class NewtonKrylov final : public zstar::Solver, public zstar::Backtracking, public zstar::InverseJacobian, public zstar::Statistics {
  public:
   struct Options {
     std::int64_t memory = 20, halvings = 8;
@@ -51,16 +52,19 @@ class NewtonKrylov final : public zstar::Solver, public zstar::Backtracking, pub
   void* query(std::string_view id) override {
     if (id == zstar::Backtracking::id) return static_cast<zstar::Backtracking*>(this);
     if (id == zstar::InverseJacobian::id && jacobian == Jacobian::frozen) return static_cast<zstar::InverseJacobian*>(this);
+    if (id == zstar::Statistics::id) return static_cast<zstar::Statistics*>(this);
     if (id == zstar::Claims::id) return &claims_;
     return nullptr;
   }
   std::int64_t patience() const override { return o_.halvings == 0 ? 0 : o_.halvings + 1; }
+  std::vector<std::pair<std::string, Tensor>> statistics() override { return {searches_.statistic()}; }
   Tensor apply(const Tensor& v) override { return space_.inverse(v); }
   Tensor apply_transpose(const Tensor& v) override { return space_.inverse_transpose(v); }
 
   void begin(std::int64_t, std::int64_t) override {
     space_.clear();
     for (Tensor* t : all()) *t = Tensor();
+    searches_.clear();
   }
   void keep(const Tensor& rows) override {
     space_.keep(rows);
@@ -71,15 +75,16 @@ class NewtonKrylov final : public zstar::Solver, public zstar::Backtracking, pub
     const Tensor g = fz - z, size = zstar::length2(products_, g).sqrt();
     if (!z_.defined()) start(z, fz, g, size);
     else {
+      searches_.count(trial_ & (halvings_ > 0) & (z == proposed_).all(1));  // a sample that has left the loop stands still
       learn(z, fz);
       judge(z, fz, g, size);
     }
-    return next();
+    return proposed_ = next();
   }
 
  private:
   std::vector<Tensor*> all() {
-    return {&z_, &g_, &base_z_, &base_f_, &step_, &size_, &eta_, &halvings_, &probes_, &trial_, &rejected_};
+    return {&z_, &g_, &base_z_, &base_f_, &step_, &size_, &eta_, &halvings_, &probes_, &trial_, &rejected_, &proposed_};
   }
 
   void start(const Tensor& z, const Tensor& fz, const Tensor& g, const Tensor& size) {
@@ -152,8 +157,10 @@ class NewtonKrylov final : public zstar::Solver, public zstar::Backtracking, pub
   zstar::Products& products_;
   Subspace space_;
   Tensor z_, g_, base_z_, base_f_, step_;     // accepted iterate, its residual, where J is taken, s; [B, D]
+  Tensor proposed_;                           // what was handed out last, [B, D]
   Tensor size_, eta_, halvings_, probes_;     // ‖g‖, η, counts since the last accepted step; [B], float64
   Tensor trial_, rejected_;                   // bool [B]: what is evaluated now is a trial; the last trial was no good
+  zstar::LineSearchCalls searches_;
 };
 
 using Newton = NewtonKrylov<Jacobian::fresh>;
