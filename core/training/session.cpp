@@ -6,7 +6,6 @@
 #include <ATen/Parallel.h>
 
 #include "zstar/guard.hpp"
-#include "zstar/nn/out_of_reach.hpp"
 
 namespace zstar::training {
 namespace {
@@ -166,8 +165,8 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
     chosen_ = at_place(experiment, *norm, [&] { return nn::choose_normed(*model_, o.only, o.skip); });
     if (chosen_.normed.empty()) host_->warn("[norm] acts on no weight of this model");
     out_of_reach_ = nn::weights_out_of_reach(*model_);
-    if (!out_of_reach_.empty())
-      host_->warn("[norm] leaves " + listed(out_of_reach_) + " as they are: their modules know of no norm; those of zstar/nn.hpp do (nn::Linear for torch::nn::Linear)");
+    if (const auto& torchs = out_of_reach_.of_torch; !torchs.empty())
+      host_->warn("[norm] leaves " + listed(torchs) + " as they are: their modules know of no norm; those of zstar/nn.hpp do (nn::Linear for torch::nn::Linear)");
   }
   model_->to(device, dtype);
   for (const experiment::Section* s : experiment.all("regularizers"))

@@ -15,6 +15,7 @@
 #include "zstar/abi/model.hpp"
 #include "zstar/abi/regularizer.hpp"
 #include "zstar/nn/choose.hpp"
+#include "zstar/nn/out_of_reach.hpp"
 
 namespace zstar::training {
 
@@ -62,7 +63,7 @@ class Session {
   /// What the norm acts on, and what it could act on.
   const nn::Chosen& normed() const { return chosen_; }
   /// Weights of modules that know of no norm.
-  const std::vector<std::string>& out_of_reach() const { return out_of_reach_; }
+  const nn::OutOfReach& out_of_reach() const { return out_of_reach_; }
   std::vector<WeightedRegularizer>& regularizers() { return regularizers_; }
 
   /// A batch on the device of the session, floating tensors in its dtype.
@@ -75,7 +76,7 @@ class Session {
   std::unique_ptr<Dataset> dataset_;
   std::shared_ptr<Model> model_;
   nn::Chosen chosen_;
-  std::vector<std::string> out_of_reach_;
+  nn::OutOfReach out_of_reach_;
   std::vector<WeightedRegularizer> regularizers_;
 };
 

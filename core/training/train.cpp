@@ -27,7 +27,11 @@ nlohmann::ordered_json record_of(const Session& session, const plugins::Catalogu
                                 {"sdk", ZSTAR_SDK_HASH}, {"compiler", tag::compiler()}, {"boost", BOOST_LIB_VERSION}, {"threads", at::get_num_threads()}};
   for (const auto& p : catalogue.used())
     record["plugins"].push_back({{"id", p.id}, {"version", p.version}, {"file", p.file}, {"size", p.size}, {"sha256", p.sha256}, {"parts", p.parts}});
-  if (const auto& chosen = session.normed(); !chosen.normed.empty()) record["norm"] = {{"normed", chosen.normed}, {"plain", chosen.plain}, {"out_of_reach", session.out_of_reach()}};
+  if (const auto& chosen = session.normed(); !chosen.normed.empty()) {
+    std::vector<std::string> missed = session.out_of_reach().of_torch;
+    missed.insert(missed.end(), session.out_of_reach().own.begin(), session.out_of_reach().own.end());
+    record["norm"] = {{"normed", chosen.normed}, {"plain", chosen.plain}, {"out_of_reach", missed}};
+  }
   return record;
 }
 

@@ -149,19 +149,26 @@ TEST(WeightNorm, E47NamesAreMatchedWholeOrByPatternAndTheChoiceIsReported) {
   EXPECT_THROW(nn::choose_normed(*net, {}, {"layer"}), OptionError);  // matches nothing
 }
 
+struct Mine : torch::nn::Module {
+  Mine() { register_parameter("weight", torch::ones({2, 2})); }
+};
+
 struct Foreign : torch::nn::Module {
   explicit Foreign(const std::shared_ptr<Norm>& norm) {
     register_module("own", std::make_shared<nn::Linear>(2, 2, norm));
     register_module("plain", torch::nn::Linear(2, 2));
     register_module("words", torch::nn::Embedding(3, 2));
     register_module("memory", torch::nn::LSTM(2, 2));
+    register_module("mine", std::make_shared<Mine>());
     register_module("scale", torch::nn::LayerNorm(torch::nn::LayerNormOptions({2})));  // a vector: no norm is meant for it
   }
 };
 
 TEST(WeightNorm, E47WeightsThatNoNormCanReachAreListed) {
-  EXPECT_EQ(nn::weights_out_of_reach(*std::make_shared<Foreign>(weight_norm())), (std::vector<std::string>{"plain.weight", "words.weight", "memory.weight_ih_l0", "memory.weight_hh_l0"}));
-  EXPECT_TRUE(nn::weights_out_of_reach(*std::make_shared<Net>(weight_norm())).empty());  // layer3 has no norm, but could have one
+  const nn::OutOfReach missed = nn::weights_out_of_reach(*std::make_shared<Foreign>(weight_norm())), none = nn::weights_out_of_reach(*std::make_shared<Net>(weight_norm()));
+  EXPECT_EQ(missed.of_torch, (std::vector<std::string>{"plain.weight", "words.weight", "memory.weight_ih_l0", "memory.weight_hh_l0"}));
+  EXPECT_EQ(missed.own, std::vector<std::string>{"mine.weight"});
+  EXPECT_TRUE(none.of_torch.empty() && none.own.empty());  // layer3 has no norm, but could have one
 }
 
 TEST(WeightNorm, FoldingAndRemovalAreExact) {
