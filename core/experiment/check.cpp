@@ -236,7 +236,7 @@ Section Checker::section(const SectionSpec& spec, toml::table* table, const std:
     toml::node* node = table ? table->get(inner.name) : nullptr;
     toml::table* inside = node ? node->as_table() : nullptr;
     if (node && !inside) diagnostics_.report({place_of(*node), "'" + inner.name + "' is " + type_word(*node), "a table", "", "write " + inner.name + " = { name = \"…\" }, or [" + path + "." + inner.name + "]"});
-    result.nested.push_back(section(inner, inside, path + "." + inner.name, inside ? place_of(*inside) : place));
+    if (inside || !inner.wanted || inner.wanted(result.framework)) result.nested.push_back(section(inner, inside, path + "." + inner.name, inside ? place_of(*inside) : place));
   }
   if (table && complete)
     unknown_keys(*table, known, listed, result.part.empty() ? "section '" + spec.name + "'" : (spec.kind ? word(*spec.kind) : spec.name) + (" '" + result.part + "'"),

@@ -2,6 +2,7 @@
 /// \file Experiment: a checked experiment file as a value; nothing later reads TOML.
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -25,6 +26,8 @@ struct SectionSpec {
   std::string default_part;          ///< taken where `name` or the whole table is missing; empty: none
   std::vector<OptSpec> framework;    ///< keys of the framework, the same for every part
   std::vector<SectionSpec> nested;   ///< tables inside: `[gradient] solver = { … }`
+  /// Of a table inside another: whether, with these framework keys of the other, it has its default where it is missing; empty: always.
+  std::function<bool(const Settings&)> wanted = {};
   /// Built-in choices of `name` that are no plugins, each with its options.
   std::vector<std::pair<std::string, std::vector<OptSpec>>> variants = {};
 };

@@ -45,6 +45,10 @@ experiment::Schema schema() {
   gradient.framework = describe(gradient::Options::options());
   SectionSpec intermediate{"intermediate", "gradient method of the sampled states before the last", Kind::gradient};
   intermediate.default_part = "phantom";
+  intermediate.wanted = [](const Settings& of_gradient) {
+    const auto o = make_options<gradient::Options>(gradient::Options::options(), of_gradient);
+    return o.states > 1 || !o.sample_at.empty();
+  };
   gradient.nested = {solver_section("solver", "of the adjoint equation", "broyden", {.tolerance = 1e-6, .max_evaluations = 60}), intermediate};
   SectionSpec start{"start", "where solves begin"};
   start.framework = describe(gradient::StartOptions::options());
@@ -151,9 +155,10 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
                                   }, s.as<solve::Options>()};
   };
   const experiment::Section& g = experiment.at("gradient");
+  const auto* intermediate = g.find_nested("intermediate");
   gradient::LayerParts parts{solver_choice(experiment.at("solver")), solver_choice(*g.find_nested("solver")),
                              create.operator()<GradientMethod>(Kind::gradient, g),
-                             create.operator()<GradientMethod>(Kind::gradient, *g.find_nested("intermediate")), g.as<gradient::Options>(),
+                             intermediate ? create.operator()<GradientMethod>(Kind::gradient, *intermediate) : nullptr, g.as<gradient::Options>(),
                              experiment.at("start").as<gradient::StartOptions>(), g.part};
   parts.precision = experiment.at("solver").find_nested("precision")->as<gradient::PrecisionOptions>();
   layer_ = at_place(experiment, g, [&] { return std::make_shared<gradient::Layer>(std::move(parts)); });

@@ -23,6 +23,7 @@ using test::shell;
 using test::TemporaryFolder;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::Not;
 
 const std::string program = ZSTAR_BINARY_DIR "/bin/zstar", quickstart = ZSTAR_SOURCE_DIR "/experiments/quickstart.toml";
 
@@ -105,6 +106,7 @@ TEST(Lock, TheProgramWritesAndKeepsIt) {
   const std::string run = program + " run " + file + " --smoke -s experiment.runs=" + folder.path.string() + "/runs";
   EXPECT_EQ(shell(run + " --locked").status, 2);  // there is none yet
   EXPECT_EQ(shell(program + " lock " + file).status, 0);
+  EXPECT_THAT(test::read_file(folder.path / plugins::lock_name), Not(HasSubstr("phantom")));  // of sampled states, and there are none
   const auto good = shell(run + " --locked");
   EXPECT_EQ(good.status, 0) << good.text;
   const fs::path of_run = folder.path / "runs/quickstart/latest" / plugins::lock_name;
