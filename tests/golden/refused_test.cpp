@@ -154,8 +154,8 @@ TEST_F(Golden, ALineIsShownAsATerminalTakesIt) {
   EXPECT_THAT(says("[train]\r\nepocs = 1\r\n"), ::testing::HasSubstr("| epocs = 1\n    | ^^^^^\n"));
   EXPECT_THAT(says("[train]\nlog_every = \"\xff\"\n"), ::testing::HasSubstr("  2 | log_every = \"\xef\xbf\xbd\"\n    |             ^\n  remedy: save the file in UTF-8"));
   EXPECT_THAT(says("[train]\nepochs = 99999999999999999999\n"), ::testing::HasSubstr("remedy: write a smaller number"));
-  const std::string wide = says("experiment = { name = \"" + std::string(400, 'z') + "\", sead = 1, device = \"" + std::string(400, 'c') + "\" }\n");
-  EXPECT_THAT(wide, ::testing::HasSubstr("z\", sead = 1, device = \"ccc"));
+  const std::string wide = says("experiment = { name = \"" + std::string(400, 'z') + "\", sead = 1, runs = \"" + std::string(400, 'c') + "\" }\n");
+  EXPECT_THAT(wide, ::testing::HasSubstr("z\", sead = 1, runs = \"ccc"));
   EXPECT_THAT(wide, ::testing::HasSubstr("ccc …\n    |" + std::string(63, ' ') + "^^^^\n"));
   EXPECT_LT(wide.size(), 900u);
 }
