@@ -77,7 +77,8 @@ void SolveStatistics::flush(runs::Record& record) {
 }
 
 std::string SolveStatistics::glance() const {
-  return solved_ ? fmt::format("evaluations {:.1f} residual {:.1e}", last_evaluations_, last_residual_) : "";
+  if (!solved_) return "";
+  return fmt::format("evaluations {:.1f}", last_evaluations_) + (std::isnan(last_residual_) ? "" : fmt::format(" residual {:.1e}", last_residual_));
 }
 
 void SolveStatistics::save(runs::Checkpoint& checkpoint) const {

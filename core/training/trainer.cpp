@@ -34,9 +34,9 @@ std::string line_of(const runs::Record& record) {
   };
   std::string text = fmt::format("step {:6d}  loss {:<9.4g}", record.step, number("loss"));
   if (!std::isnan(number("forward_evaluations")))
-    text += fmt::format(" evaluations {:5.1f}{} residual {:.1e} ", number("forward_evaluations"),
+    text += fmt::format(" evaluations {:5.1f}{}{} ", number("forward_evaluations"),
                         std::isnan(number("backward_evaluations")) ? "" : fmt::format(" + {:<5.1f}", number("backward_evaluations")),
-                        number("forward_residual_median"));
+                        std::isnan(number("forward_residual_median")) ? "" : fmt::format(" residual {:.1e}", number("forward_residual_median")));
   return text + fmt::format(" {:.1f} samples/s", number("samples_per_second"));
 }
 

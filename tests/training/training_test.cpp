@@ -16,6 +16,7 @@ namespace {
 
 using namespace zstar;
 using test::Trained;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -127,6 +128,13 @@ TEST(Training, RecordsWhatTheSolvesCost) {
   for (const char* file : {"curves.gp", "curves.dat", "summary.json", "run.json", "experiment.toml"}) EXPECT_TRUE(test::fs::exists(run.run / file)) << file;
 }
 
+TEST(Training, SaysNoResidualWhereNoneWasMeasured) {  // all steps on the graph, none in the solver
+  const std::vector<std::string> settings{"train.epochs=1", "train.batch_size=10", "solver.max_evaluations=0", "gradient.name=phantom"};
+
+  EXPECT_THAT(Trained(settings).said, AllOf(HasSubstr("evaluations   0.0 "), Not(HasSubstr("nan"))));
+  EXPECT_THAT(Trained(settings, /*terminal=*/true).said, AllOf(HasSubstr("evaluations 0.0"), Not(HasSubstr("nan"))));
+}
+
 TEST(Training, LeavesAnOutcomeThatRunsAndCompareRead) {
   const Trained run({"train.epochs=2", "train.batch_size=10"});
   const auto outcome = runs::outcome(run.run);
@@ -146,8 +154,8 @@ TEST(Training, DrawsTheQuantitiesThatAreAskedForAlone) {
     std::ifstream in(run.folder / "c.dat");
     return std::string(std::istreambuf_iterator<char>(in), {});
   };
-  EXPECT_THAT(data({"loss"}), ::testing::AllOf(HasSubstr("# train loss"), Not(HasSubstr("accuracy"))));
-  EXPECT_THAT(data({}), ::testing::AllOf(HasSubstr("# train loss"), HasSubstr("# test accuracy")));
+  EXPECT_THAT(data({"loss"}), AllOf(HasSubstr("# train loss"), Not(HasSubstr("accuracy"))));
+  EXPECT_THAT(data({}), AllOf(HasSubstr("# train loss"), HasSubstr("# test accuracy")));
   EXPECT_THAT(runs::draw_comparison({run.run}, run.folder / "d.svg", {"los"}), HasSubstr("no run has records of 'los'"));
 }
 
