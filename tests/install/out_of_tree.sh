@@ -23,7 +23,7 @@ export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=1  # the folder has another name ea
 cmake -S "$work" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS_RELEASE=-O0 -DCMAKE_PREFIX_PATH="$work/prefix" \
   -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache || true)" >"$work/configure.log"
 ninja -C "$work/build" >"$work/build.log" || { cat "$work/build.log"; exit 1; }
-"$zstar" plugins show mine --plugins "$work/build/page" | grep -q 'beta  (real in \[0, 2\], default 1.0)'
+"$zstar" plugins show mine --plugins "$work/build/page" | grep 'beta  (real in \[0, 2\], default 1.0)' >/dev/null
 ctest --test-dir "$work/build" --output-on-failure >"$work/test.log" || { cat "$work/test.log"; exit 1; }
 tail -n 4 "$work/test.log"
 cmake -S "$work/norm" -B "$work/alone" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/configure.log"
