@@ -9,6 +9,7 @@
 #include "core/gradient/implicit.hpp"
 #include "core/gradient/nodes.hpp"
 #include "zstar/abi/linear.hpp"
+#include "zstar/adjoint_report.hpp"
 #include "zstar/guard.hpp"
 #include "zstar/nn/checkpoint.hpp"
 
@@ -55,6 +56,7 @@ Call::Call(const LayerParts& parts, std::shared_ptr<Starts> starts, Ladder& ladd
 
 State Call::evaluate(const FixedPointMap& f, const State& z) {
   ++result_.gradient_evaluations;
+  tracked_ += torch::GradMode::is_enabled();
   try {
     if (!parts_.options.checkpoint) return f(z);
     return {nn::checkpoint([f, z] { return f(z).tensors(); }, z[0].device()), z.axes()};
@@ -64,10 +66,12 @@ State Call::evaluate(const FixedPointMap& f, const State& z) {
   }
 }
 
-State Call::implicit(const FixedPointMap& f, const State& z_star, Adjoint adjoint, JacobianAt jacobian_at) {
+State Call::implicit(const FixedPointMap& f, const State& z, Adjoint adjoint, JacobianAt jacobian_at) {
+  solves_ = true;
+  const State z_star = detached(z);  // no gradient reaches what a solve found
   auto call = std::make_shared<ImplicitCall>();
   call->f = f;
-  call->at = detached(z_star);
+  call->at = z_star;
   call->forward = estimate_;
   call->adjoint = [method = std::move(adjoint), part = current_, solver = parts_.adjoint, options = parts_.options, starts = starts_, keys = keys_,
                    reports = result_.backward](const AdjointProblem& problem) {
@@ -116,7 +120,7 @@ solve::Outcome Call::climbed(Solver& solver, const FixedPointMap& f, const State
 std::vector<State> Call::attached(const FixedPointMap& map, const State& z, std::size_t index, std::size_t count) {
   try {
     return guarded([&] { return call_text(*current_, "gradient method", "attach", z.tensors()); }, [&] {
-      return current_->attach(map, detached(z), static_cast<std::int64_t>(index), static_cast<std::int64_t>(count), *this);
+      return current_->attach(map, z, static_cast<std::int64_t>(index), static_cast<std::int64_t>(count), *this);
     });
   } catch (const PartError&) {
     if (of_map_) std::rethrow_exception(of_map_);
@@ -124,9 +128,13 @@ std::vector<State> Call::attached(const FixedPointMap& map, const State& z, std:
   }
 }
 
-void Call::attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched) {
-  current_ = index + 1 == count ? parts_.gradient : parts_.intermediate;
+std::shared_ptr<Tally> Call::attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched) {
+  const bool last = index + 1 == count;
+  current_ = last ? parts_.gradient : parts_.intermediate;
+  tracked_ = 0, solves_ = false;
   const torch::AutoGradMode grad(true);
+  const bool measured = parts_.options.residual && current_->query(ByAutograd::id);
+  auto tally = std::make_shared<Tally>(last ? parts_.gradient_name : "intermediate", z, result_.backward, measured);
   FixedPointMap map = f;
   if (watched) {
     watched->map = f;
@@ -136,7 +144,11 @@ void Call::attach(const FixedPointMap& f, const State& z, std::size_t index, std
       watched->complete = true;
     }), watched);
   }
-  for (State& state : attached(map, z, index, count)) {
+  std::vector<State> states = attached(map, measured ? tally->begin() : detached(z), index, count);
+  if (solves_) tally = nullptr;
+  else tally->spent(tracked_);
+  for (State& state : states) {
+    if (tally) state = tally->seen(state);
     if (watched) {
       const std::size_t slot = watched->cotangents.size();
       watched->cotangents.emplace_back();
@@ -144,6 +156,7 @@ void Call::attach(const FixedPointMap& f, const State& z, std::size_t index, std
     }
     result_.states.push_back(std::move(state));
   }
+  return tally;
 }
 
 }  // namespace zstar::gradient

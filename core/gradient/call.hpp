@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/gradient/layer.hpp"
+#include "core/gradient/tally.hpp"
 
 namespace zstar::gradient {
 
@@ -22,7 +23,8 @@ class Call final : public GradientServices {
   solve::Outcome forward(const FixedPointMap& f, const State& z, solve::Options options, std::int64_t budget,
                          const std::vector<std::int64_t>& sample_at);
   /// Joins sampled state `index` of `count` to the graph. \param watched  takes what a certificate needs; may be null
-  void attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched);
+  /// \return what reports of a method that solves no adjoint equation by itself; else null
+  std::shared_ptr<Tally> attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched);
 
  private:
   solve::Outcome climbed(Solver& solver, const FixedPointMap& f, const State& z, solve::Options options, std::vector<std::int64_t> sample_at);
@@ -38,6 +40,8 @@ class Call final : public GradientServices {
   std::shared_ptr<Solver> estimate_;
   std::shared_ptr<GradientMethod> current_;  // whose attach runs
   std::exception_ptr of_map_;
+  std::int64_t tracked_ = 0;  // evaluations of the current method on the graph
+  bool solves_ = false;       // whether it put a node with an adjoint problem on the graph
 };
 
 }  // namespace zstar::gradient

@@ -8,6 +8,7 @@
 #include "core/gradient/plan.hpp"
 #include "core/solve/plain.hpp"
 #include "zstar/abi/linear.hpp"
+#include "zstar/adjoint_report.hpp"
 
 namespace zstar::gradient {
 
@@ -56,19 +57,20 @@ void solve_sliced(Call& call, const Problem& p, const std::shared_ptr<Watched>& 
 }
 
 /// The method iterates from z0 by itself; one more evaluation says how far it came.
-void solve_from_start(Call& call, const Problem& p, const std::string& method, const std::shared_ptr<Watched>& watched, Equilibrium& result) {
-  call.attach(p.f, p.z0, 0, 1, watched);
+void solve_from_start(Call& call, const Problem& p, const LayerParts& parts, const std::shared_ptr<Watched>& watched, Equilibrium& result) {
+  const auto tally = call.attach(p.f, p.z0, 0, 1, watched);
   result.fixed_point = detached(result.states.back());
   if (watched) watched->at = result.fixed_point;
   solve::Options once = p.options;
   once.max_evaluations = 1;
   solve::Plain plain;
-  Report report = solve::solve(plain, method, p.f, result.fixed_point, once).report;
+  Report report = solve::solve(plain, parts.gradient_name, p.f, result.fixed_point, once).report;
   for (std::size_t b = 0; b < report.evaluations.size(); ++b) {
     report.evaluations[b] += result.gradient_evaluations;
     report.best[b] = report.evaluations[b];
     if (report.first_converged[b] > 0) report.first_converged[b] = report.evaluations[b];
   }
+  if (const auto* autograd = zstar::query<ByAutograd>(*parts.gradient); tally && autograd && autograd->whole) tally->ended(report.reasons);
   result.forward.push_back(std::move(report));
 }
 
@@ -93,6 +95,12 @@ LayerParts checked(LayerParts p) {
 
 }  // namespace
 
+void check_policy(GradientMethod& method, const Options& options) {
+  if (options.failed_samples == "keep" || !method.query(ByAutograd::id)) return;
+  throw OptionError("failed_samples", "failed_samples = \"" + options.failed_samples + "\" has nothing to act on: the method solves no adjoint equation that could fail, autograd "
+                                      "differentiates its steps; use \"keep\", or a method that solves one (implicit, neumann)");
+}
+
 Layer::Layer(LayerParts parts) : impl_(std::make_shared<Impl>(checked(std::move(parts)))) {}
 Layer::~Layer() = default;
 
@@ -115,7 +123,7 @@ Equilibrium Layer::run(const FixedPointMap& f, const Splitting* halves, const St
     result.fixed_point = call.forward(f, p.z0, p.options, budget, {}).z;
     result.states = {result.fixed_point};
   } else if (parts.gradient->query(FromStart::id)) {
-    solve_from_start(call, p, parts.gradient_name, impl_->watch(), result);
+    solve_from_start(call, p, parts, impl_->watch(), result);
   } else {
     p.marks = sampling_marks(parts.options, budget);
     (parts.options.form == "sliced" ? solve_sliced : solve_indexing)(call, p, impl_->watch(), result);

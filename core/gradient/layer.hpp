@@ -23,7 +23,7 @@ struct Options {
   std::string form = "indexing";
   std::string failed_samples = "keep";
   std::string adjoint_scale = "cotangent";
-  bool checkpoint = false;
+  bool checkpoint = false, residual = false;
   std::int64_t certificate = 0, certificate_products = 12;
   double bad_gradient = 0.5;
   std::string on_bad_gradient = "warn";
@@ -46,6 +46,9 @@ struct Options {
                "or as it stands (none)",
                {"cotangent", "none"}),
         opt("checkpoint", &O::checkpoint, "keep no graph of an evaluation of f that is tracked: backward makes it again, with the same random numbers"),
+        opt("residual", &O::residual,
+            "report how far the adjoint equation is from solved where the method leaves the adjoint to autograd, for one more product backward; "
+            "methods that solve it report it anyway"),
         opt("certificate", &O::certificate, "steps between certificates, which say how wrong the gradient is; 0: none", at_least(0)),
         opt("certificate_products", &O::certificate_products,
             "Lanczos steps of the estimate of σ_min(I − J), each three vector–Jacobian products; not needed where the map declares a bound", at_least(1)),

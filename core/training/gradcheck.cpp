@@ -33,7 +33,7 @@ class Gradcheck {
       : catalogue_(catalogue), request_(request), own_(experiment.at("gradient").part), session_(experiment, catalogue, warnings), base_(session_.layer().parts()),
         prober_(loaded(), first_batch(session_, experiment.at("train").as<TrainOptions>().batch_size, request.samples)) {
     gradient::Options& o = base_.options;
-    o.states = 1, o.sample_at.clear(), o.form = "indexing", o.failed_samples = "keep", o.certificate = 0;
+    o.states = 1, o.sample_at.clear(), o.form = "indexing", o.failed_samples = "keep", o.certificate = 0, o.residual = true;
   }
 
   GradcheckReport run() {

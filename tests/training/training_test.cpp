@@ -2,6 +2,7 @@
 #include "tests/training/training.hpp"
 
 #include <chrono>
+#include <cmath>
 #include <fstream>
 #include <thread>
 

@@ -23,6 +23,8 @@ class JacobianFree final : public zstar::GradientMethod {
   }
   JacobianFree(const Options& o, zstar::Host&) : o_(o) {}
 
+  void* query(std::string_view id) override { return id == zstar::ByAutograd::id && !o_.measure ? &by_autograd_ : nullptr; }
+
   std::vector<zstar::State> attach(const zstar::FixedPointMap& f, const zstar::State& z, std::int64_t /*index*/, std::int64_t /*count*/,
                                    zstar::GradientServices& services) override {
     if (!o_.measure) return {services.evaluate(f, z)};
@@ -36,6 +38,7 @@ class JacobianFree final : public zstar::GradientMethod {
 
  private:
   Options o_;
+  zstar::ByAutograd by_autograd_;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <zstar/abi/gradient.hpp>
+#include <zstar/adjoint_report.hpp>
 
 namespace {
 
@@ -40,6 +41,8 @@ class Phantom final : public zstar::GradientMethod {
                                            " are made; lower it or raise steps");
   }
 
+  void* query(std::string_view id) override { return id == zstar::ByAutograd::id ? &by_autograd_ : nullptr; }
+
   std::vector<State> attach(const zstar::FixedPointMap& f, const State& z0, std::int64_t index, std::int64_t count,
                             zstar::GradientServices& services) override {
     if (o_.steps.size() != 1 && static_cast<std::int64_t>(o_.steps.size()) != count)
@@ -58,6 +61,7 @@ class Phantom final : public zstar::GradientMethod {
 
  private:
   Options o_;
+  zstar::ByAutograd by_autograd_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include <zstar/abi/gradient.hpp>
+#include <zstar/adjoint_report.hpp>
 
 #include "node.hpp"
 
@@ -43,6 +44,7 @@ class Reversible final : public zstar::GradientMethod, public zstar::Statistics 
   void* query(std::string_view id) override {
     if (id == zstar::FromStart::id) return &from_start_;
     if (id == zstar::Exemptions::id) return &exemptions_;
+    if (id == zstar::ByAutograd::id) return &by_autograd_;
     return id == zstar::Statistics::id ? static_cast<zstar::Statistics*>(this) : nullptr;
   }
   /// Of the last call: ε gˢ, the largest relative difference between a pair made again and the one stored, pairs stored.
@@ -60,7 +62,9 @@ class Reversible final : public zstar::GradientMethod, public zstar::Statistics 
     if (predicted_ > o_.tolerance)
       host_.warn("reversible: states made again may be wrong by " + std::to_string(predicted_) + " of their size; lower every or beta, or use a wider dtype");
     Course course{f, o_.beta, {}, {}, {}, {}, every};
-    State y = z0, z = z0;
+    State z = z0;
+    for (std::size_t i = 0; i < z.size(); ++i) z[i] = z[i].detach();  // on the graph where a residual is asked for
+    State y = z;
     {
       const torch::NoGradGuard no_grad;
       for (std::int64_t k = 0; k < o_.steps; ++k) {
@@ -94,6 +98,7 @@ class Reversible final : public zstar::GradientMethod, public zstar::Statistics 
   Options o_;
   zstar::Host& host_;
   zstar::FromStart from_start_;
+  zstar::ByAutograd by_autograd_{.whole = true};
   zstar::Exemptions exemptions_{{{"states", "it iterates from the start by itself, so that no states of a solve are sampled"},
                                   {"no_coupling", "states that are made again agree up to the option tolerance"}}};
   double predicted_ = 0;

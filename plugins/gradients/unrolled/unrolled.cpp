@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include <zstar/abi/gradient.hpp>
+#include <zstar/adjoint_report.hpp>
 
 namespace {
 
@@ -42,6 +43,7 @@ class Unrolled final : public zstar::GradientMethod {
 
   void* query(std::string_view id) override {
     if (id == zstar::Exemptions::id) return &exemptions_;
+    if (id == zstar::ByAutograd::id) return &by_autograd_;
     return id == zstar::FromStart::id ? &from_start_ : nullptr;
   }
 
@@ -84,6 +86,7 @@ class Unrolled final : public zstar::GradientMethod {
 
   Options o_;
   zstar::FromStart from_start_;
+  zstar::ByAutograd by_autograd_{.whole = which == Tracked::all};
   zstar::Exemptions exemptions_{{{"states", "it iterates from the start by itself, so that no states of a solve are sampled"}}};
 };
 

@@ -1,14 +1,22 @@
 #pragma once
-/// \file The report of a gradient method that solves the adjoint equation by itself. Compiled into the plugin.
+/// \file The report of a gradient method that solves the adjoint equation by itself, or leaves it to autograd. Compiled into the plugin.
 
 #include <cmath>
 #include <limits>
 #include <string>
+#include <string_view>
 
 #include "zstar/abi/report.hpp"
 #include "zstar/abi/solver.hpp"
 
 namespace zstar {
+
+/// By query of a gradient method: it solves no adjoint equation, autograd differentiates its evaluations of f. No sample of it can fail,
+/// and the layer makes its reports; where `[gradient] residual` asks for it, the state that the method is handed is on the graph.
+struct ByAutograd {
+  static constexpr std::string_view id = "zstar.gradient.by-autograd/1";
+  bool whole = false;  ///< every step from the start is differentiated: the gradient is right where the iteration has converged
+};
 
 struct AdjointRun {
   std::int64_t products = 0;  ///< vector–Jacobian products made

@@ -1,0 +1,118 @@
+/// \file Every gradient method leaves a report with a residual or without, and a reason.
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include "tests/support/parts.hpp"
+
+namespace {
+
+using namespace zstar;
+using namespace zstar::test;
+
+const solve::Options tight{.tolerance = 1e-13, .max_evaluations = 300};
+const State z0(torch::zeros({3, 6}, torch::kFloat64));
+
+AffineMap affine() { return {matrix_of_norm(6, 0.7, 2), randn({3, 6}, 3).requires_grad_()}; }
+
+struct Backward {
+  Equilibrium e;
+  Tensor v, u;
+  const Report& report() const { return e.backward->back(); }
+  /// ‖v + Jᵀu − u‖ of sample b.
+  double residual(const AffineMap& f, std::int64_t b) const { return (v + u.mm(f.a) - u)[b].norm().item<double>(); }
+};
+
+/// One whole backward pass of ⟨v, z⟩. ∂f/∂b is the identity, so that the gradient of b is the adjoint.
+Backward backward(const AffineMap& f, const std::string& method, const Settings& settings, bool residual) {
+  auto deq = layer(method, tight, tight, "anderson", "fixed_point", settings, {.residual = residual});
+  Backward run{deq.solve(f.map(), z0), randn({3, 6}, 5), {}};
+  f.b.mutable_grad() = Tensor();
+  (run.v * run.e.z()[0]).sum().backward();
+  run.u = f.b.grad();
+  return run;
+}
+
+TEST(Tally, MethodsThatLeaveTheAdjointToAutogradReportTheirProductsAndReason) {
+  const AffineMap f = affine();
+  const std::vector<std::pair<std::string, Settings>> methods{{"phantom", {{"steps", std::vector<std::int64_t>{4}}}}, {"jacobian_free", {}},
+                                                              {"truncated", {{"steps", std::int64_t{9}}, {"tracked", std::int64_t{4}}}}};
+  for (const auto& [method, settings] : methods) {
+    const Backward run = backward(f, method, settings, false);
+    ASSERT_EQ(run.e.backward->size(), 1u) << method;
+    EXPECT_EQ(run.report().calls, method == "jacobian_free" ? 1 : 4) << method;
+    EXPECT_EQ(run.report().batch(), 3) << method;
+    for (std::size_t b = 0; b < 3; ++b) {
+      EXPECT_EQ(run.report().reasons[b], Reason::budget) << method;
+      EXPECT_TRUE(std::isnan(run.report().residual[b])) << method;  // nothing is claimed that was not measured
+      EXPECT_EQ(run.report().best[b], 0) << method;
+    }
+  }
+}
+
+TEST(Tally, TheResidualOfStepsOnTheGraphCostsOneProduct) {
+  const AffineMap f = affine();
+  const std::vector<std::pair<std::string, Settings>> methods{{"phantom", {{"steps", std::vector<std::int64_t>{4}}}},
+                                                              {"phantom", {{"steps", std::vector<std::int64_t>{5}}, {"beta", 0.6}}},
+                                                              {"jacobian_free", {}},
+                                                              {"unrolled", {{"steps", std::int64_t{7}}, {"beta", 0.8}}}};
+  for (const auto& [method, settings] : methods) {
+    const Backward run = backward(f, method, settings, true);
+    for (std::size_t b = 0; b < 3; ++b) {
+      EXPECT_NEAR(run.report().residual[b], run.residual(f, static_cast<std::int64_t>(b)), 1e-12) << method;
+      EXPECT_NEAR(run.report().relative[b], run.report().residual[b] / run.v[static_cast<std::int64_t>(b)].norm().item<double>(), 1e-12) << method;
+      EXPECT_EQ(run.report().reasons[b], Reason::budget) << method;  // of 7 damped steps from zero, too
+    }
+    EXPECT_EQ(run.report().calls, run.e.gradient_evaluations + 1) << method;
+  }
+}
+
+TEST(Tally, ASeriesThatGrewHasDiverged) {
+  const AffineMap f{1.5 * torch::eye(6, torch::kFloat64), randn({3, 6}, 3).requires_grad_()};
+  const Backward run = backward(f, "phantom", {{"steps", std::vector<std::int64_t>{3}}}, true);
+  for (std::size_t b = 0; b < 3; ++b) {
+    EXPECT_EQ(run.report().reasons[b], Reason::diverged);
+    EXPECT_NEAR(run.report().relative[b], 1.5 * 1.5 * 1.5, 1e-12);
+  }
+}
+
+TEST(Tally, AWholeIterationHasConvergedWhereItsStatesHave) {
+  const AffineMap f = affine();
+  for (const char* method : {"unrolled", "reversible"})
+    for (const std::int64_t steps : {3, 200}) {
+      const Backward run = backward(f, method, {{"steps", steps}}, false);
+      EXPECT_EQ(run.report().reasons, run.e.forward.back().reasons) << method;
+      EXPECT_EQ(run.report().reasons[0] == Reason::converged || run.report().reasons[0] == Reason::floor, steps == 200) << method;
+    }
+}
+
+TEST(Tally, EachBackwardPassHasItsReportAndSecondDerivativesStay) {
+  const TanhMap f;
+  for (const bool residual : {false, true}) {
+    auto deq = layer("phantom", tight, tight, "anderson", "fixed_point", {{"steps", std::vector<std::int64_t>{6}}, {"every", std::int64_t{2}}}, {.residual = residual});
+    const Equilibrium e = deq.solve(f.map(), z0);
+    ASSERT_EQ(e.states.size(), 3u);
+    Tensor loss = torch::zeros({}, torch::kFloat64);
+    for (const State& z : e.states) loss = loss + z[0].square().sum();
+    for (std::size_t k = 1; k <= 2; ++k) {
+      loss.backward({}, /*retain_graph=*/true);
+      EXPECT_EQ(e.backward->size(), k);
+      EXPECT_EQ(std::isnan(e.backward->back().residual[0]), !residual);
+    }
+    const Tensor first = torch::autograd::grad({loss}, {f.w}, {}, true, /*create_graph=*/true)[0];
+    EXPECT_NO_THROW(torch::autograd::grad({first.square().sum()}, {f.w}));
+  }
+}
+
+TEST(Tally, APolicyForFailedSamplesThatCannotActIsRefused) {
+  for (const char* method : {"phantom", "jacobian_free", "unrolled", "truncated", "reversible"}) {
+    EXPECT_NO_THROW(layer(method, tight, tight)) << method;
+    EXPECT_THROW(layer(method, tight, tight, "anderson", "fixed_point", {}, {.failed_samples = "abort"}), OptionError) << method;
+  }
+  EXPECT_NO_THROW(layer("jacobian_free", tight, tight, "anderson", "fixed_point", {{"measure", true}}, {.failed_samples = "abort"}));
+  EXPECT_NO_THROW(layer("neumann", tight, tight, "anderson", "fixed_point", {}, {.failed_samples = "zero"}));
+}
+
+}  // namespace
