@@ -87,6 +87,7 @@ LayerParts checked(LayerParts p) {
     throw OptionError("states", "the gradient method iterates from the start by itself, so no states of a solve can be sampled; ask the method for more than one");
   if (p.intermediate && p.intermediate->query(FromStart::id))
     throw OptionError("intermediate", "the gradient method of sampled states must take the states that a solve found, and this one iterates from the start by itself");
+  check_policy(*p.gradient, p.options);
   const auto adjoint = p.adjoint.make();
   const auto* linear = zstar::query<LinearSolver>(*adjoint);
   p.estimate_wanted = p.gradient->query(UsesEstimate::id) || (linear && linear->wants_estimate());

@@ -146,6 +146,7 @@ std::vector<experiment::Fault> faults_of(const ExperimentOptions& options) {
 
 std::vector<experiment::Fault> CatalogueTables::accept(const experiment::Section& section) const {
   if (section.name == "experiment") return faults_of(section.as<ExperimentOptions>());
+  if (section.name == "gradient" && !section.part.empty()) return Session::faults(section, catalogue_);
   if (section.name != "plugins") return {};
   const auto options = section.as<PluginOptions>();
   std::vector<experiment::Fault> faults;

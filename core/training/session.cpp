@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <sstream>
 
 #include <ATen/Parallel.h>
 
@@ -112,6 +113,18 @@ class Session::PartHost final : public Host {
   std::shared_ptr<Norm> norm_;
   std::shared_ptr<Description> description_;
 };
+
+std::vector<experiment::Fault> Session::faults(const experiment::Section& gradient, plugins::Catalogue& catalogue) {
+  std::ostringstream unsaid;
+  PartHost host(catalogue, unsaid);
+  try {
+    gradient::check_policy(*catalogue.create<GradientMethod>(Kind::gradient, gradient.part, gradient.options, host), gradient.as<gradient::Options>());
+  } catch (const OptionError& error) {
+    return {{error.option(), "gradient '" + gradient.part + "': " + error.what(), "", "", ""}};
+  } catch (const std::exception&) {  // that it cannot be made is said when it is to be
+  }
+  return {};
+}
 
 namespace {
 

@@ -30,6 +30,7 @@ class CatalogueTables final : public experiment::PartTables {
   std::vector<std::string> names(Kind kind) const override { return catalogue_.names(kind); }
   std::vector<OptSpec> options(Kind kind, std::string_view name) const override { return catalogue_.options(kind, name); }
   /// `[plugins]`: what is locked or pinned is asked of the catalogue from then on. `[experiment]`: names of a folder and of a device.
+  /// `[gradient]`: whether its method can do what is asked.
   std::vector<experiment::Fault> accept(const experiment::Section& section) const override;
 
  private:
@@ -50,6 +51,9 @@ class Session {
   /// \throws experiment::Refused  for options that a part refuses, at the place of its table
   Session(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, std::ostream& warnings);
   ~Session();
+
+  /// What the method of a table `[gradient]` refuses in it; nothing is built for good.
+  static std::vector<experiment::Fault> faults(const experiment::Section& gradient, plugins::Catalogue& catalogue);
 
   const ExperimentOptions options;
   torch::Device device = torch::kCPU;
