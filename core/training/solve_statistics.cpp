@@ -24,17 +24,31 @@ void SolveStatistics::Side::add(const Report& report) {
     ++all[static_cast<std::size_t>(report.reasons[b])];
     if (std::isfinite(report.relative[b])) residuals.push_back(report.relative[b]);
   }
+  listen(report);
+}
+
+/// Numbers of shape [B], or of [B, steps] where NaN stands for a step that a sample did not make.
+void SolveStatistics::Side::listen(const Report& report) {
+  for (const auto& [name, table] : report.statistics) {
+    const bool steps = table.dim() == 2 && table.size(1) <= report.calls;
+    if ((table.dim() != 1 && !steps) || table.size(0) != report.batch()) continue;
+    const torch::Tensor numbers = table.to(torch::kCPU, torch::kFloat64), known = numbers.isfinite();
+    Mean& mean = said[name];
+    mean.sum += torch::where(known, numbers, torch::zeros_like(numbers)).sum().item<double>();
+    mean.count += static_cast<double>(known.sum().item<std::int64_t>());
+  }
 }
 
 void SolveStatistics::Side::flush(runs::Record& record, const std::string& prefix) {
   if (samples == 0) return;
   record.numbers.emplace_back(prefix + "evaluations", evaluations / static_cast<double>(samples));
   std::sort(residuals.begin(), residuals.end());
-  for (const auto& [name, q] : {std::pair("median", 0.5), std::pair("p90", 0.9), std::pair("max", 1.0)}) {
-    const auto at = static_cast<std::size_t>(q * static_cast<double>(residuals.empty() ? 0 : residuals.size() - 1));
-    record.numbers.emplace_back(prefix + "residual_" + name, residuals.empty() ? std::nan("") : residuals[at]);
-  }
+  for (const auto& [name, q] : {std::pair("median", 0.5), std::pair("p90", 0.9), std::pair("max", 1.0)})
+    if (!residuals.empty()) record.numbers.emplace_back(prefix + "residual_" + name, residuals[static_cast<std::size_t>(q * static_cast<double>(residuals.size() - 1))]);
   for (int r = 0; r < reason_count; ++r) record.numbers.emplace_back(prefix + name_of(r), static_cast<double>(reasons[static_cast<std::size_t>(r)]));
+  for (const auto& [name, mean] : said)
+    if (mean.count > 0) record.numbers.emplace_back(prefix + name, mean.sum / mean.count);
+  said.clear();
   evaluations = 0, samples = 0, residuals.clear(), reasons = {};
 }
 
@@ -84,6 +98,8 @@ std::string SolveStatistics::glance() const {
 void SolveStatistics::save(runs::Checkpoint& checkpoint) const {
   checkpoint.tensors["solves/forward"] = forward_.packed();
   checkpoint.tensors["solves/backward"] = backward_.packed();
+  for (const auto& [prefix, side] : {std::pair("solves/forward/", &forward_), std::pair("solves/backward/", &backward_)})
+    for (const auto& [name, mean] : side->said) checkpoint.tensors[prefix + name] = torch::tensor({mean.sum, mean.count}, torch::kFloat64);
 }
 
 void SolveStatistics::load(const runs::Checkpoint& checkpoint) {
@@ -91,6 +107,10 @@ void SolveStatistics::load(const runs::Checkpoint& checkpoint) {
     const torch::Tensor& numbers = checkpoint.tensors.at(name);
     if (numbers.scalar_type() != torch::kFloat64 || numbers.numel() < 2 + 2 * reason_count) throw std::runtime_error(std::string(name) + " is damaged");
     side->unpack(numbers);
+    side->said.clear();
+    const std::string prefix = std::string(name) + "/";
+    for (auto one = checkpoint.tensors.lower_bound(prefix); one != checkpoint.tensors.end() && one->first.compare(0, prefix.size(), prefix) == 0; ++one)
+      side->said[one->first.substr(prefix.size())] = {one->second[0].item<double>(), one->second[1].item<double>()};
   }
 }
 

@@ -2,6 +2,7 @@
 /// \file What the solves since the last record were like: evaluations, residuals, reasons.
 
 #include <array>
+#include <map>
 #include <string>
 
 #include "core/runs/checkpoint.hpp"
@@ -17,7 +18,8 @@ class SolveStatistics {
  public:
   /// Adds the forward and backward reports of the calls of a step.
   void add(const std::vector<Solved>& solves);
-  /// Appends means, quantiles (0.5, 0.9, 1) and counts per reason, and starts afresh; the whole run's counts go on.
+  /// Appends means, quantiles (0.5, 0.9, 1), counts per reason and the means of what solvers say of themselves (Anderson's gain), and
+  /// starts afresh; the whole run's counts go on.
   void flush(runs::Record& record);
   /// The last call of add() in a few words: "evaluations 12.0 residual 3.1e-05"; empty without a solve.
   std::string glance() const;
@@ -29,12 +31,17 @@ class SolveStatistics {
   void load(const runs::Checkpoint& checkpoint);
 
  private:
+  struct Mean {
+    double sum = 0, count = 0;
+  };
   struct Side {
+    std::map<std::string, Mean> said;  ///< by solvers, of numbers a sample or a sample and step
     double evaluations = 0;
     std::int64_t samples = 0;
     std::vector<double> residuals;
     ReasonCounts reasons{}, all{};
     void add(const Report& report);
+    void listen(const Report& report);
     void flush(runs::Record& record, const std::string& prefix);
     torch::Tensor packed() const;
     void unpack(const torch::Tensor& numbers);

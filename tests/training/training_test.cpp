@@ -11,6 +11,7 @@
 
 #include "core/runs/compare.hpp"
 #include "core/training/console.hpp"
+#include "core/training/solve_statistics.hpp"
 #include "zstar/testing/matchers.hpp"
 
 namespace {
@@ -134,6 +135,52 @@ TEST(Training, SaysNoResidualWhereNoneWasMeasured) {  // all steps on the graph,
 
   EXPECT_THAT(Trained(settings).said, AllOf(HasSubstr("evaluations   0.0 "), Not(HasSubstr("nan"))));
   EXPECT_THAT(Trained(settings, /*terminal=*/true).said, AllOf(HasSubstr("evaluations 0.0"), Not(HasSubstr("nan"))));
+}
+
+TEST(Training, RecordsWhatSolversSayOfThemselves) {
+  const auto record = Trained({"train.epochs=1", "train.batch_size=30", "solver.name=\"anderson\"", "solver.max_evaluations=6"}).records("train").front();
+  EXPECT_GT(record["forward_gain"].get<double>(), 0);  // Anderson's θ_k, the mean over samples and steps
+  EXPECT_LE(record["forward_gain"].get<double>(), 1);
+  const auto chain = Trained({"train.epochs=1", "train.batch_size=30", "solver.name=\"chain\"", "solver.solvers=[{name=\"fixed_point\"}, {name=\"anderson\"}]"}).records("train").front();
+  EXPECT_GE(chain["forward_solver"].get<double>(), 1);
+  EXPECT_LE(chain["forward_solver"].get<double>(), 2);
+}
+
+TEST(Training, WhatSolversSayOfThemselvesIsPartOfACheckpoint) {
+  Report report;
+  report.relative = {1e-6, 1e-6}, report.evaluations = {3, 3}, report.reasons.assign(2, Reason::converged), report.residual = report.relative, report.calls = 3;
+  report.statistics = {{"gain", torch::tensor({{0.5, 0.25}, {0.75, std::nan("")}}, torch::kFloat64)}, {"solver", torch::tensor({1, 2})}, {"odd", torch::zeros({7})}};
+  Equilibrium e;
+  e.forward = {report};
+  training::SolveStatistics before, after;
+  before.add({{FixedPointMap(), e}});
+  runs::Checkpoint checkpoint;
+  before.save(checkpoint);
+  after.load(checkpoint);
+  runs::Record one, two;
+  before.flush(one), after.flush(two);
+  EXPECT_EQ(one.numbers, two.numbers);
+  const auto number = [&](const std::string& name) {
+    for (const auto& [key, value] : two.numbers)
+      if (key == name) return value;
+    return -1.0;
+  };
+  EXPECT_EQ(number("forward_gain"), 0.5);
+  EXPECT_EQ(number("forward_solver"), 1.5);
+  EXPECT_EQ(number("forward_odd"), -1);
+}
+
+TEST(Training, RecordsTheBackwardSideOfMethodsThatSolveNothing) {
+  const auto phantom = [](const std::string& more) {
+    return Trained({"train.epochs=1", "train.batch_size=30", "gradient.name=\"phantom\"", "gradient.steps=[3]", more}).records("train").front();
+  };
+  const auto plain = phantom("gradient.residual=false"), measured = phantom("gradient.residual=true");
+  EXPECT_EQ(plain["backward_evaluations"].get<double>(), 3);
+  EXPECT_EQ(plain["backward_budget"].get<double>(), 30);
+  EXPECT_FALSE(plain.contains("backward_residual_max"));  // nothing was measured
+  EXPECT_EQ(measured["backward_evaluations"].get<double>(), 4);
+  EXPECT_GT(measured["backward_residual_max"].get<double>(), 0);
+  EXPECT_EQ(plain["loss"], measured["loss"]);
 }
 
 TEST(Training, LeavesAnOutcomeThatRunsAndCompareRead) {
