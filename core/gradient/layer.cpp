@@ -94,6 +94,15 @@ LayerParts checked(LayerParts p) {
   return p;
 }
 
+/// A state whose numbers each count as a sample is most often one sample that was given without its batch axis.
+void warn_of_shape(const LayerParts& parts, const FixedPointMap& f, const State& z0) {
+  if (!parts.warn || f.samples_independent()) return;
+  const solve::Packing packing(z0);
+  if (packing.width() != 1 || packing.batch() < 2) return;
+  parts.warn("the state of an equilibrium has " + std::to_string(packing.batch()) + " samples of one number each, and the map does not say that they are independent: if they belong "
+             "together, give the state the shape [1, " + std::to_string(packing.batch()) + "] or State::one_sample; else construct the map with samples_independent = true");
+}
+
 }  // namespace
 
 void check_policy(GradientMethod& method, const Options& options) {
@@ -105,14 +114,29 @@ void check_policy(GradientMethod& method, const Options& options) {
 Layer::Layer(LayerParts parts) : impl_(std::make_shared<Impl>(checked(std::move(parts)))) {}
 Layer::~Layer() = default;
 
-Equilibrium Layer::solve(const FixedPointMap& f, const State& z0, const SolveOptions& request) { return run(f, nullptr, z0, request); }
-
-Equilibrium Layer::solve(const FixedPointMap& f, const Splitting& halves, const State& z0, const SolveOptions& request) {
-  return run(f, &halves, z0, request);
+void* Layer::query(std::string_view id) {
+  if (id == SettableLayer::id) return static_cast<SettableLayer*>(this);
+  return id == SplittingLayer::id ? static_cast<SplittingLayer*>(this) : nullptr;
 }
 
-Equilibrium Layer::run(const FixedPointMap& f, const Splitting* halves, const State& z0, const SolveOptions& request) {
-  const LayerParts& parts = impl_->parts;
+Equilibrium Layer::solve(const FixedPointMap& f, const State& z0, const SolveOptions& request) { return run(impl_->parts, f, nullptr, z0, request); }
+
+Equilibrium Layer::solve(const FixedPointMap& f, const Splitting& halves, const State& z0, const SolveOptions& request) {
+  return run(impl_->parts, f, &halves, z0, request);
+}
+
+Equilibrium Layer::solve(const FixedPointMap& f, const State& z0, const SolveOptions& request, const CallSettings& settings) {
+  LayerParts parts = impl_->parts;
+  for (const auto& [choice, changes] : {std::pair(&parts.forward, &settings.solver), std::pair(&parts.adjoint, &settings.adjoint)}) {
+    if (changes->empty()) continue;
+    if (!choice->with) throw OptionError(changes->front().name, "the solvers of this layer were given without their tables, so a call cannot have settings of its own");
+    *choice = SolverChoice(choice->with(*changes));
+  }
+  return run(checked(std::move(parts)), f, nullptr, z0, request);
+}
+
+Equilibrium Layer::run(const LayerParts& parts, const FixedPointMap& f, const Splitting* halves, const State& z0, const SolveOptions& request) {
+  warn_of_shape(parts, f, z0);
   Problem p{f, impl_->starts->begin(detached(z0), request.sample_ids, request.training), parts.forward.options, {}};
   if (request.tolerance) p.options.tolerance = *request.tolerance;
   const std::int64_t budget = budget_of(request, p.options);

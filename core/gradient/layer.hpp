@@ -12,6 +12,7 @@
 #include "zstar/abi/gradient.hpp"
 #include "zstar/abi/layer.hpp"
 #include "zstar/abi/regularizer.hpp"
+#include "zstar/call_settings.hpp"
 #include "zstar/splitting.hpp"
 
 namespace zstar::gradient {
@@ -63,6 +64,8 @@ struct SolverChoice {
   std::string name;
   std::function<std::unique_ptr<Solver>()> make;
   solve::Options options;
+  /// The same with other settings, each checked; empty: no call may have settings of its own.
+  std::function<SolverChoice(const Settings&)> with = {};
 };
 
 struct LayerParts {
@@ -91,7 +94,7 @@ struct Watched {
 void check_policy(GradientMethod& method, const Options& options);
 
 /// The layer that models are handed. One object serves any number of calls; it keeps no graph.
-class Layer final : public EquilibriumLayer, public SplittingLayer {
+class Layer final : public EquilibriumLayer, public SplittingLayer, public SettableLayer {
  public:
   /// \throws OptionError  for a sampling plan that the budget cannot hold
   explicit Layer(LayerParts parts);
@@ -99,7 +102,8 @@ class Layer final : public EquilibriumLayer, public SplittingLayer {
 
   Equilibrium solve(const FixedPointMap& f, const State& z0, const SolveOptions& options = {}) override;
   Equilibrium solve(const FixedPointMap& f, const Splitting& halves, const State& z0, const SolveOptions& options = {}) override;
-  void* query(std::string_view id) override { return id == SplittingLayer::id ? static_cast<SplittingLayer*>(this) : nullptr; }
+  Equilibrium solve(const FixedPointMap& f, const State& z0, const SolveOptions& options, const CallSettings& settings) override;
+  void* query(std::string_view id) override;
 
   /// Every later call adds itself to `sink`; null: none.
   void record_into(std::vector<Solved>* sink);
@@ -116,7 +120,7 @@ class Layer final : public EquilibriumLayer, public SplittingLayer {
   Starts& starts();
 
  private:
-  Equilibrium run(const FixedPointMap& f, const Splitting* halves, const State& z0, const SolveOptions& options);
+  Equilibrium run(const LayerParts& parts, const FixedPointMap& f, const Splitting* halves, const State& z0, const SolveOptions& options);
 
   struct Impl;
   std::shared_ptr<Impl> impl_;

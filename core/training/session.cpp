@@ -6,6 +6,8 @@
 
 #include <ATen/Parallel.h>
 
+#include "core/training/doubts.hpp"
+#include "core/training/solver_choice.hpp"
 #include "zstar/guard.hpp"
 
 namespace zstar::training {
@@ -161,15 +163,13 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
   host_->set(guarded([&] { return call_text(*dataset_, "data set '" + experiment.at("dataset").part + "'", "describe"); }, [&] { return dataset_->describe(); }));
   if (const auto* norm = experiment.find("norm")) host_->set(std::shared_ptr<Norm>(create.operator()<Norm>(Kind::norm, *norm)));
 
-  const auto solver_choice = [&](const experiment::Section& s) {
+  const auto chosen = [&](const experiment::Section& s) {
     at_place(experiment, s, [&] { return catalogue.create<Solver>(Kind::solver, s.part, s.options, *host_); });  // refuse early
-    return gradient::SolverChoice{s.part, [this, &catalogue, name = s.part, settings = s.options] {
-                                    return catalogue.create<Solver>(Kind::solver, name, settings, *host_);
-                                  }, s.as<solve::Options>()};
+    return solver_choice(catalogue, *host_, s.part, s.options, s.as<solve::Options>());
   };
   const experiment::Section& g = experiment.at("gradient");
   const auto* intermediate = g.find_nested("intermediate");
-  gradient::LayerParts parts{solver_choice(experiment.at("solver")), solver_choice(*g.find_nested("solver")),
+  gradient::LayerParts parts{chosen(experiment.at("solver")), chosen(*g.find_nested("solver")),
                              create.operator()<GradientMethod>(Kind::gradient, g),
                              intermediate ? create.operator()<GradientMethod>(Kind::gradient, *intermediate) : nullptr, g.as<gradient::Options>(),
                              experiment.at("start").as<gradient::StartOptions>(), g.part};

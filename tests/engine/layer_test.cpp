@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "core/runs/checkpoint.hpp"
+#include "core/training/solver_choice.hpp"
 #include "tests/support/parts.hpp"
 #include "zstar/abi/regularizer.hpp"
 #include "zstar/claims.hpp"
