@@ -8,6 +8,7 @@
 #include "core/app/command.hpp"
 #include "core/app/devices.hpp"
 #include "core/plugins/lock.hpp"
+#include "core/training/doubts.hpp"
 #include "core/training/session.hpp"
 
 namespace zstar::app {
@@ -72,12 +73,14 @@ int validate(const Arguments& arguments) {
   const std::string file = file_of(arguments);
   if (!arguments.has("json")) {
     Checked checked(arguments, file);
+    for (const std::string& sentence : training::doubts(*checked.experiment)) std::cout << file << ": warning: " << sentence << '\n';
     std::cout << file << ": good\n";
     return done;
   }
-  nlohmann::ordered_json json{{"file", file}, {"good", true}, {"errors", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json{{"file", file}, {"good", true}, {"errors", nlohmann::ordered_json::array()}, {"warnings", nlohmann::ordered_json::array()}};
   try {
     Checked checked(arguments, file);
+    json["warnings"] = training::doubts(*checked.experiment);
   } catch (const experiment::Refused& refused) {
     json["good"] = false;
     for (std::size_t i = 0; i < refused.messages().size(); ++i) json["errors"].push_back(json_of(refused, i));
@@ -152,7 +155,7 @@ Command validate_command() {
   add_json_option(options);
   return {"validate", "validate FILE", "check an experiment file, every error at once",
           "Reads the file with its includes and overrides and checks it against the option tables of the parts it names.\n"
-          "With --json: {file, good, errors: [{text, what, file, line, column, …}]}. Exit status 2 if anything is wrong.", {"file"},
+          "With --json: {file, good, errors: [{text, what, file, line, column, …}], warnings: [text]}. Exit status 2 if anything is wrong.", {"file"},
           std::move(options), validate, {{"validate experiments/quickstart.toml", "says 'good', or every error with its line and its remedy"}}};
 }
 
