@@ -12,7 +12,7 @@ namespace zstar::gradient {
 class AdjointRunner final : public AdjointServices {
  public:
   /// \param keys  of the samples in the store of starts; empty: none
-  AdjointRunner(const SolverChoice& solver, const Options& options, Starts& starts, const std::vector<std::int64_t>& keys, std::vector<Report>& reports)
+  AdjointRunner(const SolverChoice& solver, const Options& options, Starts& starts, const StartKeys& keys, std::vector<Report>& reports)
       : solver_(solver), options_(options), starts_(starts), keys_(keys), reports_(reports) {}
 
   /// u of a problem by a method; cotangents of samples whose solve failed as `failed_samples` says.
@@ -34,7 +34,7 @@ class AdjointRunner final : public AdjointServices {
   const SolverChoice& solver_;
   const Options& options_;
   Starts& starts_;
-  const std::vector<std::int64_t>& keys_;
+  const StartKeys& keys_;
   std::vector<Report>& reports_;
   bool budget_fails_ = true;
 };

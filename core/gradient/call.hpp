@@ -33,7 +33,7 @@ class Call final : public GradientServices {
 
   const LayerParts& parts_;
   std::shared_ptr<Starts> starts_;
-  std::vector<std::int64_t> keys_;
+  StartKeys keys_;
   Ladder& ladder_;
   const Splitting* halves_;
   Equilibrium& result_;

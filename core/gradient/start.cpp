@@ -17,7 +17,7 @@ std::vector<char> solved(const Report& report) {
 
 }  // namespace
 
-std::pair<std::int64_t, std::int64_t> StateStore::fetch(const std::vector<std::int64_t>& keys, Tensor& z, std::int64_t now) const {
+std::pair<std::int64_t, std::int64_t> StateStore::fetch(const StartKeys& keys, Tensor& z, std::int64_t now) const {
   std::vector<Tensor> rows;
   std::vector<std::int64_t> at;
   std::int64_t age = 0;
@@ -35,7 +35,7 @@ std::pair<std::int64_t, std::int64_t> StateStore::fetch(const std::vector<std::i
   return {static_cast<std::int64_t>(rows.size()), age};
 }
 
-void StateStore::put(const std::vector<std::int64_t>& keys, const Tensor& z, const std::vector<char>& good, std::int64_t now) {
+void StateStore::put(const StartKeys& keys, const Tensor& z, const std::vector<char>& good, std::int64_t now) {
   const Tensor host = z.detach().to(torch::kCPU, o_.precision == "half" ? torch::kHalf : z.scalar_type());
   const Tensor usable = host.isfinite().all(1);
   for (std::size_t b = 0; b < keys.size(); ++b)
@@ -45,19 +45,21 @@ void StateStore::put(const std::vector<std::int64_t>& keys, const Tensor& z, con
 }
 
 void StateStore::save(const std::string& prefix, std::map<std::string, Tensor>& tensors) const {
-  std::map<std::pair<std::int64_t, int>, std::vector<std::int64_t>> alike;  // rows of one width and dtype go into one tensor
+  std::map<std::pair<std::int64_t, int>, StartKeys> alike;  // rows of one width and dtype go into one tensor
   for (const auto& [key, entry] : entries_) alike[{entry.row.numel(), static_cast<int>(entry.row.scalar_type())}].push_back(key);
   int part = 0;
   for (auto& [kind, keys] : alike) {
-    std::sort(keys.begin(), keys.end());
     std::vector<Tensor> rows;
-    std::vector<std::int64_t> calls;
-    for (const std::int64_t key : keys) {
+    std::vector<std::int64_t> samples, steps, calls;
+    for (const StartKey& key : keys) {
       rows.push_back(entries_.at(key).row);
+      samples.push_back(key.sample);
+      steps.push_back(key.step);
       calls.push_back(entries_.at(key).call);
     }
     const std::string name = prefix + std::to_string(part++) + "/";
-    tensors[name + "keys"] = torch::tensor(keys, torch::kInt64);
+    tensors[name + "keys"] = torch::tensor(samples, torch::kInt64);
+    tensors[name + "steps"] = torch::tensor(steps, torch::kInt64);
     tensors[name + "calls"] = torch::tensor(calls, torch::kInt64);
     tensors[name + "rows"] = torch::stack(rows);
   }
@@ -70,8 +72,9 @@ void StateStore::load(const std::string& prefix, const std::map<std::string, Ten
     const auto keys = tensors.find(name + "keys");
     if (keys == tensors.end()) return;
     const Tensor rows = tensors.at(name + "rows"), calls = tensors.at(name + "calls");
+    const auto steps = tensors.find(name + "steps");  // checkpoints of before have none
     for (std::int64_t i = 0; i < keys->second.numel(); ++i)
-      entries_[keys->second.data_ptr<std::int64_t>()[i]] = {rows[i].clone(), calls.data_ptr<std::int64_t>()[i]};
+      entries_[{keys->second.data_ptr<std::int64_t>()[i], steps == tensors.end() ? 0 : steps->second.data_ptr<std::int64_t>()[i]}] = {rows[i].clone(), calls.data_ptr<std::int64_t>()[i]};
   }
 }
 
@@ -84,10 +87,10 @@ State Starts::begin(const State& z0, const std::vector<std::int64_t>& ids, bool 
   keys_.clear();
   if (o_.store == "none" || !training) return z;
   const solve::Packing packing(z0);
-  if (o_.store == "sample") keys_ = ids;
-  else
-    for (std::int64_t b = 0; b < packing.batch(); ++b) keys_.push_back(b);
-  if (static_cast<std::int64_t>(keys_.size()) != packing.batch()) keys_.clear();
+  const std::int64_t step = passes_ ? step_++ : 0;
+  const bool by_id = o_.store == "sample";
+  if (by_id && static_cast<std::int64_t>(ids.size()) != packing.batch()) return z;
+  for (std::int64_t b = 0; b < packing.batch(); ++b) keys_.push_back({by_id ? ids[static_cast<std::size_t>(b)] : b, step});
   if (keys_.empty()) return z;
   ++calls_;
   cold_ = true;
@@ -107,13 +110,13 @@ void Starts::end(const State& z, const Report& report) {
   states_.put(keys_, solve::Packing(z).pack(z), solved(report), calls_);
 }
 
-Tensor Starts::adjoint(const std::vector<std::int64_t>& keys, const Tensor& like) const {
+Tensor Starts::adjoint(const StartKeys& keys, const Tensor& like) const {
   if (!o_.adjoint || keys.empty()) return {};
   Tensor u = torch::zeros_like(like);
   return adjoints_.fetch(keys, u, calls_).first > 0 ? u : Tensor();
 }
 
-void Starts::keep_adjoint(const std::vector<std::int64_t>& keys, const Tensor& u, const Report& report) {
+void Starts::keep_adjoint(const StartKeys& keys, const Tensor& u, const Report& report) {
   if (o_.adjoint && !keys.empty()) adjoints_.put(keys, u, solved(report), calls_);
 }
 

@@ -96,16 +96,37 @@ TEST(Starts, AdjointsBeginWhereTheyEndedBefore) {
 TEST(Starts, TheOldestLeaveAFullStoreAndOldStatesAreNotUsed) {
   gradient::StateStore store({.capacity = 2, .max_age = 5});
   const Tensor z = randn({3, 4}, 1);
-  store.put({1, 2}, z.narrow(0, 0, 2), {1, 1}, 1);
-  store.put({2, 3}, z.narrow(0, 1, 2), {1, 1}, 4);
+  store.put({{1}, {2}}, z.narrow(0, 0, 2), {1, 1}, 1);
+  store.put({{2}, {3}}, z.narrow(0, 1, 2), {1, 1}, 4);
   EXPECT_EQ(store.size(), 2);
   Tensor rows = torch::zeros({3, 4}, torch::kFloat64);
-  const auto [found, age] = store.fetch({1, 2, 3}, rows, 6);
+  const auto [found, age] = store.fetch({{1}, {2}, {3}}, rows, 6);
   EXPECT_EQ(found, 2);
   EXPECT_EQ(age, 4);
   EXPECT_EQ(rows[0].abs().max().item<double>(), 0);
   EXPECT_TRUE(rows[1].equal(z[1]));
-  EXPECT_EQ(store.fetch({1, 2, 3}, rows, 10).first, 0);
+  EXPECT_EQ(store.fetch({{1}, {2}, {3}}, rows, 10).first, 0);
+}
+
+TEST(Starts, SolvesOfOnePassAreToldApart) {
+  const TanhMap f, g(3, 6, 0.5);
+  auto deq = layer_with({.store = "sample", .probe_every = 0, .adjoint = true});
+  const auto pass = [&](const std::vector<std::int64_t>& ids) {
+    deq.starts().pass();
+    const auto first = deq.solve(f.map(), z0, {.sample_ids = ids}), second = deq.solve(g.map(), z0, {.sample_ids = ids});
+    (first.z()[0].sum() + second.z()[0].sum()).backward();
+    return std::vector<std::int64_t>{first.forward[0].calls, second.forward[0].calls, first.backward->front().calls, second.backward->front().calls};
+  };
+  pass({1, 2, 3});
+  for (const std::int64_t calls : pass({1, 2, 3})) EXPECT_LE(calls, 2);  // each at its own equilibrium
+  EXPECT_EQ(number(deq, "warm_start_entries"), 6);
+  std::map<std::string, Tensor> saved;
+  deq.starts().save(saved);
+  auto other = layer_with({.store = "sample", .probe_every = 0, .adjoint = true});
+  other.starts().load(saved);
+  other.starts().pass();
+  other.solve(f.map(), z0, {.gradient = false, .sample_ids = {1, 2, 3}});
+  EXPECT_EQ(other.solve(g.map(), z0, {.gradient = false, .sample_ids = {1, 2, 3}}).forward[0].calls, 1);
 }
 
 TEST(Starts, NoiseIsDrawnFromTheExperimentsGenerator) {

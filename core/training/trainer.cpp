@@ -130,6 +130,7 @@ void Trainer::step(const Batch& batch) {
   if (pending_ == 0) optimiser_.zero_grad();
   solves_.clear();
   watch_.begin(step_);
+  session_.layer().starts().pass();
   Tensor loss;
   {
     const Stopwatch watch(clock_.forward);
