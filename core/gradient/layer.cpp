@@ -6,6 +6,7 @@
 #include "core/gradient/call.hpp"
 #include "core/gradient/nodes.hpp"
 #include "core/gradient/plan.hpp"
+#include "core/solve/packing.hpp"
 #include "core/solve/plain.hpp"
 #include "zstar/abi/linear.hpp"
 #include "zstar/adjoint_report.hpp"

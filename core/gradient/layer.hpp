@@ -76,6 +76,7 @@ struct LayerParts {
   StartOptions start = {};
   std::string gradient_name = "gradient";        ///< for reports of methods that iterate by themselves
   PrecisionOptions precision = {};               ///< of the forward solves
+  std::function<void(const std::string&)> warn = {};  ///< takes sentences for the user; empty: they are not said
   bool estimate_wanted = false;                  ///< filled by the layer: something reads the forward solver's estimate
 };
 

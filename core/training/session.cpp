@@ -154,6 +154,7 @@ torch::Device choose_device(const ExperimentOptions& o) {
 Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, std::ostream& warnings)
     : options(experiment.at("experiment").as<ExperimentOptions>()), device(choose_device(options)),
       dtype(options.dtype == "float64" ? torch::kFloat64 : torch::kFloat32), host_(std::make_unique<PartHost>(catalogue, warnings)) {
+  for (const std::string& sentence : doubts(experiment)) host_->warn(sentence);
   torch::manual_seed(static_cast<std::uint64_t>(options.seed));
   if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
   const auto create = [&]<class T>(Kind kind, const experiment::Section& s) {
@@ -174,6 +175,7 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
                              intermediate ? create.operator()<GradientMethod>(Kind::gradient, *intermediate) : nullptr, g.as<gradient::Options>(),
                              experiment.at("start").as<gradient::StartOptions>(), g.part};
   parts.precision = experiment.at("solver").find_nested("precision")->as<gradient::PrecisionOptions>();
+  parts.warn = [this](const std::string& sentence) { host_->warn(sentence); };
   layer_ = at_place(experiment, g, [&] { return std::make_shared<gradient::Layer>(std::move(parts)); });
   host_->set(std::shared_ptr<EquilibriumLayer>(layer_));
 

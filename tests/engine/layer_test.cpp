@@ -113,6 +113,111 @@ TEST(EngineLayer, E24TheBudgetAndToleranceOfOneCallMayBeOthers) {
   EXPECT_EQ(deq.solve(f, z0).forward.back().calls, coarse.calls);  // nothing stays
 }
 
+/// A value that a row of an option table allows and that is not its default; nothing: there is none to be had without knowing the option.
+std::optional<OptValue> another(const OptSpec& o) {
+  const auto is_default = [&](auto v) {
+    const auto* def = std::get_if<decltype(v)>(&o.def);
+    return def && *def == v;
+  };
+  if (!o.choices.empty()) return OptValue(*std::find_if(o.choices.begin(), o.choices.end(), [&](const std::string& c) { return !is_default(c); }));
+  const auto allowed = [&](double v) { return v >= o.low && v <= o.high && !(o.open_low && v == o.low) && !(o.open_high && v == o.high); };
+  if (o.type == OptType::boolean) return OptValue(!std::get<bool>(o.def));
+  if (o.type == OptType::integer)
+    for (const std::int64_t n : {3, 2, 1, 0})
+      if (allowed(static_cast<double>(n)) && !is_default(n)) return OptValue(n);
+  if (o.type == OptType::real)
+    for (const double v : {0.5, 0.25, 2.0, 1e-4})
+      if (allowed(v) && !is_default(v)) return OptValue(v);
+  return std::nullopt;
+}
+
+gradient::Layer settable(const std::string& forward, const std::string& adjoint) {
+  const solve::Options o{.tolerance = 1e-6, .max_evaluations = 100};
+  return gradient::Layer({training::solver_choice(catalogue(), host(), forward, {}, o), training::solver_choice(catalogue(), host(), adjoint, {}, o),
+                          make<GradientMethod>(Kind::gradient, "implicit"), make<GradientMethod>(Kind::gradient, "phantom"), {}});
+}
+
+TEST(EngineLayer, E24EveryOptionOfBothSolversMayBeAnotherInOneCall) {
+  const TanhMap f(3, 6, 0.5);
+  const State z0(torch::zeros({3, 6}, torch::kFloat64));
+  int tried = 0;
+  for (const char* name : {"fixed_point", "anderson", "broyden"}) {
+    auto deq = settable(name, name);
+    auto* layer = query<SettableLayer>(deq);
+    ASSERT_NE(layer, nullptr);
+    std::vector<OptSpec> table = describe(solve::Options::options());
+    for (const OptSpec& o : catalogue().options(Kind::solver, name)) table.push_back(o);
+    for (const OptSpec& o : table)
+      if (const auto value = another(o)) {
+        const Settings change{{o.name, *value}};
+        try {
+          const auto e = layer->solve(f.map(), z0, {}, {change, change});
+          torch::autograd::grad({e.z()[0].sum()}, {f.w});
+          ++tried;
+        } catch (const OptionError& error) {
+          ADD_FAILURE() << name << ' ' << o.name << ": " << error.what();
+        }
+      }
+  }
+  EXPECT_GT(tried, 50);
+}
+
+TEST(EngineLayer, E24SettingsOfOneCallActAndDoNotStay) {
+  const TanhMap f;
+  const State z0(torch::zeros({3, 6}, torch::kFloat64));
+  auto deq = settable("fixed_point", "fixed_point");
+  auto* layer = query<SettableLayer>(deq);
+  const auto calls = [&](const Equilibrium& e) {
+    torch::autograd::grad({e.z()[0].sum()}, {f.w});
+    return std::pair(e.forward[0].calls, e.backward->front().calls);
+  };
+  const auto own = calls(deq.solve(f.map(), z0));
+  EXPECT_LT(calls(layer->solve(f.map(), z0, {}, {{{"tolerance", 1e-2}}, {}})).first, own.first);
+  EXPECT_EQ(calls(layer->solve(f.map(), z0, {}, {{{"tolerance", 1e-2}}, {}})).second > 5, true);  // the adjoint's stays
+  EXPECT_EQ(calls(layer->solve(f.map(), z0, {}, {{}, {{"max_evaluations", std::int64_t{4}}}})), std::pair(own.first, std::int64_t{4}));
+  EXPECT_GT(calls(layer->solve(f.map(), z0, {}, {{{"beta", 0.5}}, {}})).first, own.first);
+  EXPECT_EQ(layer->solve(f.map(), z0, {.max_evaluations = 3}, {{{"stop", std::string("absolute")}}, {}}).forward[0].calls, 3);
+  EXPECT_EQ(calls(deq.solve(f.map(), z0)), own);
+}
+
+TEST(EngineLayer, E24SettingsOfOneCallAreNotTakenOnTrust) {
+  const TanhMap f;
+  const State z0(torch::zeros({3, 6}, torch::kFloat64));
+  auto deq = settable("anderson", "fixed_point");
+  const auto refusal = [&](const Setting& change) {
+    try {
+      query<SettableLayer>(deq)->solve(f.map(), z0, {}, {{change}, {}});
+    } catch (const OptionError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(refusal({"memroy", std::int64_t{3}}).find("did you mean: 'memory'"), std::string::npos);
+  EXPECT_NE(refusal({"memory", std::int64_t{0}}).find("out of range"), std::string::npos);
+  EXPECT_NE(refusal({"memory", std::string("many")}).find("another type"), std::string::npos);
+  EXPECT_NE(refusal({"stop", std::string("foo")}).find("none of the choices"), std::string::npos);
+  EXPECT_EQ(refusal({"memory", std::int64_t{3}}), "");
+}
+
+TEST(EngineLayer, E17SamplesOfOneNumberThatMayInteractAreWarnedOf) {
+  const Tensor m = matrix_of_norm(4, 0.5, 3), v = randn({4}, 4);
+  const FixedPointMap whole([&](const State& z) { return State(m.mv(z[0]) + v); });
+  const FixedPointMap apart([&](const State& z, const std::vector<Tensor>& t) { return State(0.5 * z[0] + t[0]); }, {{v, 0}}, /*samples_independent=*/true);
+  std::vector<std::string> said;
+  gradient::LayerParts parts{choice("anderson", tight), choice("fixed_point", tight), make<GradientMethod>(Kind::gradient, "implicit"), make<GradientMethod>(Kind::gradient, "phantom"), {}};
+  parts.warn = [&said](const std::string& sentence) { said.push_back(sentence); };
+  gradient::Layer deq(std::move(parts));
+  const Tensor z0 = torch::zeros({4}, torch::kFloat64);
+
+  deq.solve(apart, State(z0), {.gradient = false});
+  deq.solve(whole, State::one_sample({z0}), {.gradient = false});
+  deq.solve(whole, State(torch::zeros({1}, torch::kFloat64)), {.gradient = false, .max_evaluations = 0});
+  EXPECT_TRUE(said.empty());
+  deq.solve(whole, State(z0), {.gradient = false});
+  ASSERT_EQ(said.size(), 1u);
+  EXPECT_NE(said[0].find("[1, 4]"), std::string::npos);
+}
+
 /// The gradients of the sum of all tensors of the equilibrium.
 std::vector<Tensor> slopes(const Equilibrium& e, const std::vector<Tensor>& tensors) {
   Tensor loss = torch::zeros({}, torch::kFloat64);
