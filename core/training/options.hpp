@@ -41,7 +41,8 @@ struct TrainOptions {
   std::optional<std::int64_t> steps;
   std::optional<double> clip_norm;
   std::string clip = "global", on_divergence = "warn", correction = "exp", weights;
-  double ema = 0.0, gamma = 0.8;
+  double ema = 0.0, gamma = 0.8, correction_bias = 0.0;
+  bool negative_weights = false;
 
   static auto options() {
     using O = TrainOptions;
@@ -55,8 +56,10 @@ struct TrainOptions {
         choice("clip", &O::clip, "the norm of all gradients together, or of each parameter's, or each number by itself", {"global", "per_parameter", "value"}),
         opt("ema", &O::ema, "decay of the averaged weights that are evaluated; 0: none", from_below(0.0, 1.0)),
         choice("correction", &O::correction,
-               "weights of the losses of n states: γ^(n−1−k), linear 1 − γ (n−k−1)/n, or const γ", {"exp", "linear", "const"}),
-        opt("gamma", &O::gamma, "γ of the correction", at_least(0.0)),
+               "weights of the losses of n states, k = 0 … n − 1: γ^(n−1−k), linear 1 − γ (n−k−1)/n + correction_bias, or const γ", {"exp", "linear", "const"}),
+        opt("gamma", &O::gamma, "γ of the correction"),
+        opt("correction_bias", &O::correction_bias, "added to the weights of the linear correction"),
+        opt("negative_weights", &O::negative_weights, "let the correction give states a negative weight"),
         opt("eval_every", &O::eval_every, "epochs between evaluations; 0: at the end alone", at_least(0)),
         opt("eval_every_steps", &O::eval_every_steps, "steps between evaluations, besides those after epochs; 0: none", at_least(0)),
         opt("patience", &O::patience, "evaluations without a better metric after which training ends; 0: never", at_least(0)),

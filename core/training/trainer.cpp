@@ -46,9 +46,9 @@ std::int64_t count_batches(const Session&, Dataset& data, std::int64_t batch_siz
 
 }  // namespace
 
-double correction_weight(const std::string& kind, double gamma, std::int64_t n, std::int64_t k) {
+double correction_weight(const std::string& kind, double gamma, double bias, std::int64_t n, std::int64_t k) {
   if (kind == "exp") return std::pow(gamma, static_cast<double>(n - 1 - k));
-  if (kind == "linear") return 1 - gamma * static_cast<double>(n - k - 1) / static_cast<double>(n);
+  if (kind == "linear") return 1 - gamma * static_cast<double>(n - k - 1) / static_cast<double>(n) + bias;
   return gamma;
 }
 
@@ -59,9 +59,11 @@ Trainer::Trainer(const experiment::Experiment& experiment, Session& session, std
       total_steps_(train_.steps.value_or(train_.epochs * ((batches_per_epoch_ + train_.accumulate - 1) / train_.accumulate))),
       optimiser_(experiment, session.model(), total_steps_), metrics_(run_),
       watch_(session.layer()), penalties_(session.regularizers()), generator_(session.device.is_cuda() ? at::globalContext().defaultGenerator(session.device) : at::detail::getDefaultCPUGenerator()) {
-  if (train_.correction == "linear" && train_.gamma > 1)
-    throw experiment::Refused({experiment.at("train").place.text() + ": error: train.gamma = " + fmt::format("{:g}", train_.gamma) + " gives the first of several states a negative weight" +
-                               "\n  expected: gamma in [0, 1] for correction = \"linear\"\n  remedy: lower gamma"});
+  const bool negative = train_.correction == "linear" ? std::min(1.0, 1 - train_.gamma) + train_.correction_bias < 0 : train_.gamma < 0;
+  if (negative && !train_.negative_weights)
+    throw experiment::Refused({experiment.at("train").place.text() + ": error: " + fmt::format("train.gamma = {:g}, correction_bias = {:g}", train_.gamma, train_.correction_bias) +
+                               " can give a state a negative weight\n  expected: weights of at least 0 for any number of states" +
+                               "\n  remedy: lower gamma (linear: at most 1 + correction_bias), or set train.negative_weights = true"});
   session_.layer().record_into(&solves_);
 }
 
@@ -117,10 +119,11 @@ Tensor Trainer::total_loss(const Batch& batch, const std::vector<Tensor>& output
   const auto n = static_cast<std::int64_t>(outputs.size());
   Tensor total;
   for (std::int64_t k = 0; k < n; ++k) {
-    const double weight = n == 1 ? 1.0 : correction_weight(train_.correction, train_.gamma, n, k);
+    const double weight = correction_weight(train_.correction, train_.gamma, train_.correction_bias, n, k);
     const Tensor& output = outputs[static_cast<std::size_t>(k)];
     const Tensor term = of_model(session_.model(), "loss", batch, [&] { return session_.model().loss(output, batch); });
-    total = total.defined() ? total + weight * term : (n == 1 ? term : weight * term);
+    const Tensor weighted = weight == 1 ? term : weight * term;
+    total = total.defined() ? total + weighted : weighted;
   }
   last_loss_ = total.item<double>();
   return penalties_.added_to(total, solves_, step_, generator_);

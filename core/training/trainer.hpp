@@ -15,8 +15,8 @@
 
 namespace zstar::training {
 
-/// Weights w(n, k) of the losses of n states: exp γ^(n−1−k), linear 1 − γ (n−k−1)/n, const γ.
-double correction_weight(const std::string& kind, double gamma, std::int64_t n, std::int64_t k);
+/// Weights w(n, k) of the losses of n states: exp γ^(n−1−k), linear 1 − γ (n−k−1)/n + bias, const γ.
+double correction_weight(const std::string& kind, double gamma, double bias, std::int64_t n, std::int64_t k);
 
 /// Metrics and mean loss of a split, in evaluation mode without gradient. \param signals  given up when one came: nothing is returned
 std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t batch_size, const SignalWatch* signals = nullptr);

@@ -43,7 +43,7 @@ void run_model(Case& c) {
     Tensor loss = torch::zeros({}, x.options());
     for (std::int64_t k = 0; k < n; ++k) {
       const Tensor prediction = torch::linear(e.states[static_cast<std::size_t>(k)][0], p["head.weight"], p["head.bias"]);
-      loss = loss + training::correction_weight(c.get<std::string>("weight_func", "exp"), c.get("gamma", 0.8), n, k) * (prediction - y).square().mean();
+      loss = loss + training::correction_weight(c.get<std::string>("weight_func", "exp"), c.get("gamma", 0.8), c.get("bias", 0.0), n, k) * (prediction - y).square().mean();
     }
     losses.push_back(loss.detach());
     std::vector<Tensor> leaves;

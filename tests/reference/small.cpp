@@ -117,7 +117,7 @@ void run_correction(Case& c) {
   Tensor loss = torch::zeros({}, states[0].options());
   const auto n = static_cast<std::int64_t>(states.size());
   for (std::int64_t k = 0; k < n; ++k) {
-    const double w = training::correction_weight(kind, gamma, n, k) + bias;
+    const double w = training::correction_weight(kind, gamma, bias, n, k);
     values.push_back((states[static_cast<std::size_t>(k)] - c.at("input/target")).square().mean());
     weights.push_back(torch::full({}, w, states[0].options()));
     loss = loss + w * values.back();

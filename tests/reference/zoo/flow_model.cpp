@@ -75,7 +75,7 @@ void run_training(Case& c, Flow& flow, const Batch& batch) {
   std::vector<Tensor> rows;
   for (std::int64_t k = 0; k < n; ++k) {
     const Tensor& output = outputs[static_cast<std::size_t>(k)];
-    loss = loss + training::correction_weight("exp", c.get("gamma", 0.8), n, k) * flow.model->loss(output, batch);
+    loss = loss + training::correction_weight("exp", c.get("gamma", 0.8), /*bias=*/0, n, k) * flow.model->loss(output, batch);
     rows.push_back(torch::stack({output.sum(), output.abs().sum(), output.norm()}).detach());
   }
   c.compare("output/loss", loss);

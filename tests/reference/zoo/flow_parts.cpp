@@ -118,7 +118,7 @@ void run_losses(Case& c) {
   Tensor loss = torch::zeros({}, torch::kFloat64);
   for (std::int64_t k = 0; k < n; ++k) {
     predictions.push_back(c.leaf("input/pred_" + std::to_string(k)));
-    loss = loss + training::correction_weight("exp", c.settings.at("gamma"), n, k) * zstar_flow::flow_loss(predictions.back(), truth, valid);
+    loss = loss + training::correction_weight("exp", c.settings.at("gamma"), /*bias=*/0, n, k) * zstar_flow::flow_loss(predictions.back(), truth, valid);
   }
   c.compare("output/loss", loss);
   loss.backward();

@@ -55,7 +55,7 @@ struct Run {
     Tensor loss;
     for (std::int64_t k = 0; k < n; ++k) {
       const Tensor& output = outputs[static_cast<std::size_t>(k)];
-      const Tensor term = training::correction_weight("exp", c.get("gamma", 0.8), n, k) * model->loss(output, batch);
+      const Tensor term = training::correction_weight("exp", c.get("gamma", 0.8), /*bias=*/0, n, k) * model->loss(output, batch);
       loss = loss.defined() ? loss + term : term;
     }
     family.compare_outputs(c, outputs, prefix);
