@@ -108,13 +108,23 @@ solve::Outcome Call::climbed(Solver& solver, const FixedPointMap& f, const State
   if (!low) return solve::solve(solver, name, f, z, options, sample_at);
   const solve::Options coarse = ladder_.first_part(options, sample_at.empty() ? options.max_evaluations : sample_at.front());
   if (coarse.max_evaluations < 1) return solve::solve(solver, name, f, z, options, sample_at);
-  const solve::Outcome first = solve::solve(*parts_.forward.make(), name, *low, z, coarse);
+  const solve::Outcome first = in_low(*low, z, coarse);
   options.max_evaluations -= first.report.calls;
   for (std::int64_t& mark : sample_at) mark -= first.report.calls;
   solve::Outcome out = solve::solve(solver, name, f, first.z, options, sample_at);
   out.report = joined(first.report, std::move(out.report));
   ladder_.note(first.report.calls, out.report.calls);
   return out;
+}
+
+/// \throws std::runtime_error  where an operation of f has no form in low precision
+solve::Outcome Call::in_low(const FixedPointMap& low, const State& z, const solve::Options& options) {
+  try {
+    return solve::solve(*parts_.forward.make(), parts_.forward.name, low, z, options);
+  } catch (const c10::Error& error) {
+    throw std::runtime_error("f cannot be evaluated in " + parts_.precision.low + ", which [solver.precision] low asks for: " + error.what_without_backtrace() +
+                             "; use low = \"none\", or \"auto\", which tries it first");
+  }
 }
 
 std::vector<State> Call::attached(const FixedPointMap& map, const State& z, std::size_t index, std::size_t count) {

@@ -28,6 +28,7 @@ class Call final : public GradientServices {
 
  private:
   solve::Outcome climbed(Solver& solver, const FixedPointMap& f, const State& z, solve::Options options, std::vector<std::int64_t> sample_at);
+  solve::Outcome in_low(const FixedPointMap& low, const State& z, const solve::Options& options);
   /// What the current method makes of z, under the guard.
   std::vector<State> attached(const FixedPointMap& map, const State& z, std::size_t index, std::size_t count);
 

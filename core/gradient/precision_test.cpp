@@ -54,6 +54,23 @@ TEST(Precision, EndsInTheStatesOwnAndMeetsTheSameTolerance) {
   EXPECT_EQ(z.scalar_type(), torch::kFloat64);
 }
 
+TEST(Precision, AMapThatHasNoFormInItIsRefusedWithASentence) {
+  const TanhMap f;
+  const FixedPointMap strict([](const State& z, const std::vector<Tensor>& t) {
+    return State(torch::tanh(z[0].mm(t[0].to(torch::kFloat64).t())));  // an operation of one dtype
+  }, {{f.w, std::nullopt}}, /*samples_independent=*/true);
+  auto deq = layer_with({.low = "bfloat16"});
+  try {
+    deq.solve(strict, z0, {.gradient = false});
+    FAIL();
+  } catch (const std::runtime_error& refused) {
+    const std::string text = refused.what();
+    EXPECT_NE(text.find("f cannot be evaluated in bfloat16"), std::string::npos) << text;
+    EXPECT_NE(text.find("low = \"none\""), std::string::npos) << text;
+  }
+  EXPECT_NO_THROW(layer_with({.low = "auto"}).solve(strict, z0, {.gradient = false}));
+}
+
 TEST(Precision, SaysWhatShareOfTheEvaluationsWasLow) {
   const TanhMap f;
   std::vector<torch::ScalarType> dtypes;
