@@ -73,6 +73,11 @@ using training::Diagnosis;
 using training::Finding;
 using training::Verdict;
 
+std::string decade(const training::ResidualRow& row) {
+  if (row.from == row.to) return row.from == 0 ? "0" : "not finite";
+  return fmt::format("{:.0e} to {:.0e}", row.from, row.to);
+}
+
 void print(const Diagnosis& d) {
   std::cout << fmt::format("{} {} of {} unknowns for {} samples; forward {:.1f} ms, backward {:.1f} ms, peak memory {:.0f} MB\n\n", d.calls, d.calls == 1 ? "equilibrium" : "equilibria",
                            d.width, d.batch, d.forward_milliseconds, d.backward_milliseconds, d.peak_megabytes);
@@ -80,6 +85,10 @@ void print(const Diagnosis& d) {
     std::cout << fmt::format("{:<7}  {:<13}  {}\n", f.verdict == Verdict::sick ? "SICK" : training::name_of(f.verdict), f.check, f.number);
     if (f.verdict == Verdict::sick) std::cout << fmt::format("{:9}{}: {}\n{:9}remedy: {}\n", "", f.disease, f.sentence, "", f.remedy);
   }
+  std::cout << "\nsolves: " << training::shares(d.reasons) << "\n\nrelative residual      samples\n";
+  for (const auto& row : d.residuals) std::cout << fmt::format("{:<20}    {:>6}\n", decade(row), row.samples);
+  if (!d.methods.empty()) std::cout << "\nother gradient methods    wrong by\n";
+  for (const auto& row : d.methods) std::cout << fmt::format("{:<22}    {:>8.1e} ({})\n", row.method, row.relative_error, gradient::name_of(row.kind));
   std::cout << "\nevaluations allowed    greatest residual    loss\n";
   for (const auto& row : d.budgets) std::cout << fmt::format("{:>19}    {:>17.1e}    {:.6g}\n", row.budget, row.residual, row.loss);
   std::cout << (d.sick() ? "\nthis is not a healthy equilibrium model\n" : "\nthis is an equilibrium model\n");
@@ -88,12 +97,16 @@ void print(const Diagnosis& d) {
 nlohmann::ordered_json to_json(const Diagnosis& d) {
   nlohmann::ordered_json json{{"healthy", !d.sick()}, {"equilibria", d.calls}, {"batch", d.batch}, {"unknowns", d.width},
                               {"forward_milliseconds", d.forward_milliseconds}, {"backward_milliseconds", d.backward_milliseconds}, {"peak_megabytes", d.peak_megabytes},
-                              {"findings", nlohmann::ordered_json::array()}, {"budgets", nlohmann::ordered_json::array()}};
+                              {"findings", nlohmann::ordered_json::array()}, {"reasons", nlohmann::ordered_json::object()}, {"residuals", nlohmann::ordered_json::array()},
+                              {"methods", nlohmann::ordered_json::array()}, {"budgets", nlohmann::ordered_json::array()}};
   for (const Finding& f : d.findings) {
     nlohmann::ordered_json one{{"check", f.check}, {"verdict", training::name_of(f.verdict)}, {"number", f.number}};
     if (f.verdict == Verdict::sick) one["disease"] = f.disease, one["sentence"] = f.sentence, one["remedy"] = f.remedy;
     json["findings"].push_back(std::move(one));
   }
+  for (int r = 0; r < reason_count; ++r) json["reasons"][solve::text_of(static_cast<Reason>(r)).name] = d.reasons[static_cast<std::size_t>(r)];
+  for (const auto& row : d.residuals) json["residuals"].push_back({{"residual", decade(row)}, {"samples", row.samples}});
+  for (const auto& row : d.methods) json["methods"].push_back({{"method", row.method}, {"relative_error", row.relative_error}, {"kind", gradient::name_of(row.kind)}});
   for (const auto& row : d.budgets) json["budgets"].push_back({{"evaluations", row.budget}, {"residual", row.residual}, {"loss", row.loss}});
   return json;
 }

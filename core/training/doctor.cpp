@@ -59,6 +59,9 @@ Diagnosis diagnose(const experiment::Experiment& experiment, plugins::Catalogue&
     const Finding& found = diagnosis.findings.back();
     if (found.verdict == Verdict::sick && q.ends) ended = found.disease;
   }
+  diagnosis.reasons = examination.reasons();
+  diagnosis.residuals = examination.residuals();
+  if (ended.empty()) diagnosis.methods = examination.others(catalogue);
   diagnosis.budgets = examination.budgets();
   const ProbeRun& pass = examination.pass();
   diagnosis.calls = static_cast<std::int64_t>(pass.solves.size());

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "core/gradient/certificate.hpp"
 #include "core/training/session.hpp"
+#include "core/training/solve_statistics.hpp"
 
 namespace zstar::training {
 
@@ -30,8 +32,24 @@ struct BudgetRow {
   double residual = 0, loss = 0;  ///< greatest relative residual of all samples; loss of the batch
 };
 
+/// Samples whose relative residual is in a decade: from ≤ r < to; exactly 0 and not finite have rows of their own, from = to.
+struct ResidualRow {
+  double from = 0, to = 0;
+  std::int64_t samples = 0;
+};
+
+/// The certificate of a gradient method on this batch, with its default options.
+struct MethodRow {
+  std::string method;
+  double relative_error = 0;
+  gradient::CertificateKind kind = gradient::CertificateKind::estimate;
+};
+
 struct Diagnosis {
   std::vector<Finding> findings;      ///< in the order of the checks
+  ReasonCounts reasons{};             ///< of all samples of all solves
+  std::vector<ResidualRow> residuals;
+  std::vector<MethodRow> methods;     ///< three others than the experiment's; empty where causes were found before
   std::vector<BudgetRow> budgets;
   std::int64_t calls = 0, batch = 0, width = 0;
   double forward_milliseconds = 0, backward_milliseconds = 0, peak_megabytes = 0;

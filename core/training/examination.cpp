@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 
 #include "core/gradient/certificate.hpp"
 #include "core/gradient/spectrum.hpp"
+#include "zstar/adjoint_report.hpp"
+#include "zstar/claims.hpp"
 #include "zstar/guard.hpp"
 
 namespace zstar::training {
@@ -42,6 +45,29 @@ std::int64_t failing(const Report& report) {
 
 /// More than one in twenty.
 bool many(std::int64_t some, std::int64_t all) { return 20 * some > all; }
+
+/// The certificate of the call that is worst off; nothing: no cotangent came. \throws std::exception  where a map has no products Jv
+std::optional<gradient::GradientReport> worst_certificate(const ProbeRun& pass, std::int64_t products) {
+  std::optional<gradient::GradientReport> worst;
+  for (const auto& w : pass.watched)
+    if (const auto r = gradient::certify(*w, products); r && (!worst || r->relative_error > worst->relative_error)) worst = r;
+  return worst;
+}
+
+/// Installed methods but one: those that claim to be exact, then those that autograd makes from a solved state, then the others.
+std::vector<std::string> others_than(const std::string& own, plugins::Catalogue& catalogue, Host& host) {
+  std::vector<std::pair<int, std::string>> ranked;
+  for (const std::string& name : catalogue.names(Kind::gradient)) {
+    if (name == own) continue;
+    const auto method = catalogue.create<GradientMethod>(Kind::gradient, name, {}, host);
+    const auto* claims = query<GradientClaims>(*method);
+    ranked.emplace_back(claims && claims->exact && !claims->symmetric ? 0 : query<ByAutograd>(*method) && !method->query(FromStart::id) ? 1 : 2, name);
+  }
+  std::sort(ranked.begin(), ranked.end());
+  std::vector<std::string> names;
+  for (const auto& [rank, name] : ranked) names.push_back(name);
+  return names;
+}
 
 Finding sick(const char* check, std::string number, const char* disease, std::string sentence, std::string remedy) {
   return {check, Verdict::sick, std::move(number), disease, std::move(sentence), std::move(remedy)};
@@ -249,8 +275,7 @@ Finding Examination::reached() {
 Finding Examination::gradient() {
   std::optional<gradient::GradientReport> worst_report;
   try {
-    for (const auto& w : pass_.watched)
-      if (const auto r = gradient::certify(*w, session_.layer().options().certificate_products); r && (!worst_report || r->relative_error > worst_report->relative_error)) worst_report = r;
+    worst_report = worst_certificate(pass_, session_.layer().options().certificate_products);
   } catch (const std::exception& error) {
     return {"gradient", Verdict::skipped, error.what()};
   }
@@ -274,6 +299,46 @@ Finding Examination::evaluation() {
   if (!many(bad, all) || many(bad_training, all_training)) return {"evaluation", Verdict::good, number};
   return sick("evaluation", number, "evaluation_budget", "the model is solved in training and not in evaluation: what is measured is not what was trained",
               "raise solver.eval_max_evaluations or eval_factor; look at what differs in evaluation (dropout, running statistics)");
+}
+
+ReasonCounts Examination::reasons() const {
+  ReasonCounts counts{};
+  for (const Solved& s : pass_.solves)
+    for (const Reason r : s.equilibrium.forward.back().reasons) ++counts[static_cast<std::size_t>(r)];
+  return counts;
+}
+
+std::vector<ResidualRow> Examination::residuals() const {
+  std::map<double, ResidualRow> rows;
+  for (const Solved& s : pass_.solves)
+    for (const double r : s.equilibrium.forward.back().relative) {
+      const bool known = std::isfinite(r);
+      const double exponent = known && r > 0 ? std::floor(std::log10(r)) : 0, from = !known ? INFINITY : r == 0 ? 0 : std::pow(10, exponent);
+      rows.try_emplace(from, ResidualRow{from, known && r > 0 ? std::pow(10, exponent + 1) : from}).first->second.samples += 1;
+    }
+  std::vector<ResidualRow> list;
+  for (const auto& [from, row] : rows) list.push_back(row);
+  return list;
+}
+
+std::vector<MethodRow> Examination::others(plugins::Catalogue& catalogue) {
+  const gradient::LayerParts own = session_.layer().parts();
+  std::vector<MethodRow> rows;
+  for (const std::string& name : others_than(own.gradient_name, catalogue, session_.host())) {
+    if (rows.size() == 3) break;
+    gradient::LayerParts parts = own;
+    parts.options.states = 1, parts.options.sample_at.clear(), parts.options.failed_samples = "keep";
+    parts.gradient_name = name;
+    try {
+      parts.gradient = catalogue.create<GradientMethod>(Kind::gradient, name, {}, session_.host());
+      session_.layer().replace(std::move(parts));
+      const auto found = worst_certificate(prober_.run(), own.options.certificate_products);
+      if (found) rows.push_back({name, found->relative_error, found->kind});
+    } catch (const std::exception&) {  // not for this model or solver: 'zstar gradcheck' says why
+    }
+  }
+  session_.layer().replace(own);
+  return rows;
 }
 
 std::vector<BudgetRow> Examination::budgets() {

@@ -26,7 +26,11 @@ class Examination {
   Finding gradient();        ///< how wrong may it be?
   Finding evaluation();      ///< is the model solved in evaluation as it is in training?
 
+  ReasonCounts reasons() const;
+  std::vector<ResidualRow> residuals() const;
   std::vector<BudgetRow> budgets();
+  /// Certificates of three other methods that run on this model.
+  std::vector<MethodRow> others(plugins::Catalogue& catalogue);
   const ProbeRun& pass() const { return pass_; }
   const solve::Packing& packing() const { return packing_; }
 

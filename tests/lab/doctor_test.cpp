@@ -105,6 +105,28 @@ TEST(Doctor, ShowsWhatOtherBudgetsGive) {
   EXPECT_LT(diagnosis.budgets.back().residual, 1e-2 * diagnosis.budgets.front().residual);
 }
 
+TEST(Doctor, ShowsWhySolvesEndedAndTheResidualsByDecade) {
+  const auto diagnosis = diagnosed(lab_experiment("tanh"));
+  std::int64_t by_reason = 0, by_residual = 0;
+  for (const std::int64_t n : diagnosis.reasons) by_reason += n;
+  for (const auto& row : diagnosis.residuals) {
+    by_residual += row.samples;
+    EXPECT_LE(row.from, 1e-5);  // the tolerance
+  }
+  EXPECT_EQ(by_reason, diagnosis.batch);
+  EXPECT_EQ(by_residual, diagnosis.batch);
+  EXPECT_EQ(diagnosis.reasons[static_cast<std::size_t>(Reason::converged)], diagnosis.batch);
+}
+
+TEST(Doctor, ShowsTheCertificateOfThreeOtherGradientMethods) {
+  const auto diagnosis = diagnosed(lab_experiment("stiff", {"gradient.name=\"jacobian_free\""}));
+  ASSERT_EQ(diagnosis.methods.size(), 3u);
+  EXPECT_EQ(diagnosis.methods[0].method, "implicit");
+  EXPECT_LT(diagnosis.methods[0].relative_error, 1e-2);
+  for (const auto& row : diagnosis.methods) EXPECT_NE(row.method, "jacobian_free");
+  EXPECT_TRUE(diagnosed(lab_experiment("random")).methods.empty());  // no gradient to speak of
+}
+
 TEST(Doctor, TheProgramSaysItInWordsAndJsonAndByItsExitStatus) {
   const TemporaryFolder home;
   const std::string program = "HOME=" + home.path.string() + " XDG_CACHE_HOME= " ZSTAR_BINARY_DIR "/bin/zstar doctor " ZSTAR_SOURCE_DIR "/experiments/quickstart.toml ";
