@@ -28,6 +28,8 @@ class Diagnostics {
   void add_source(const std::string& name, const std::string& text);
   void report(Message message) { messages_.push_back(std::move(message)); }
   bool empty() const { return messages_.empty(); }
+  /// Names of the sources, the experiment file first.
+  const std::vector<std::string>& sources() const { return sources_; }
   /// Formatted, in the order of sources and lines.
   std::vector<std::string> formatted() const;
   std::vector<Message> sorted() const;

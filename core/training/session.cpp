@@ -144,15 +144,14 @@ torch::Device choose_device(const ExperimentOptions& o) {
   if (o.device == "auto") return torch::hasCUDA() ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU);
   const bool cuda = o.device != "cpu";
   if (cuda && !torch::hasCUDA())
-    throw experiment::Refused({"experiment.device: error: '" + o.device + "' was asked for, this process has no CUDA device"
-                               "\n  remedy: use device = \"cpu\"; 'zstar doctor' says what is missing"});
+    throw OptionError("device", "'" + o.device + "' was asked for, this process has no CUDA device; use device = \"cpu\", or see in 'zstar doctor' what is missing");
   return o.device == "cuda" ? torch::Device(torch::kCUDA, 0) : torch::Device(o.device);
 }
 
 }  // namespace
 
 Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, std::ostream& warnings)
-    : options(experiment.at("experiment").as<ExperimentOptions>()), device(choose_device(options)),
+    : options(experiment.at("experiment").as<ExperimentOptions>()), device(at_place(experiment, experiment.at("experiment"), [this] { return choose_device(options); })),
       dtype(options.dtype == "float64" ? torch::kFloat64 : torch::kFloat32), host_(std::make_unique<PartHost>(catalogue, warnings)) {
   for (const std::string& sentence : doubts(experiment)) host_->warn(sentence);
   torch::manual_seed(static_cast<std::uint64_t>(options.seed));

@@ -139,6 +139,19 @@ TEST_F(Golden, AnOptionThatAPartRefusesHasItsLineOrItsOverride) {
                                                                        "  expected: text.*\n  remedy: name the folder of the files"));
   EXPECT_THAT(says({"gradient.name=truncated", "gradient.steps=3", "gradient.tracked=5", "dataset={ name = \"chains\" }"}),
               ::testing::HasSubstr("--set 'gradient.tracked=5': error: gradient 'truncated', option 'tracked'"));
+  if (!torch::hasCUDA()) {
+    EXPECT_THAT(says({"experiment.device=cuda"}), ::testing::MatchesRegex("--set 'experiment.device=cuda': error: experiment, option 'device': .*no CUDA device\n.*\n  remedy: use device = \"cpu\", .*"));
+  }
+}
+
+TEST_F(Golden, AnOptionThatStandsNowhereHasTheFileForItsPlace) {
+  const training::CatalogueTables tables(test::catalogue());
+  const auto experiment = Experiment::parse("[dataset]\nname = \"chains\"\n[model]\nname = \"ignn\"\n", "x.toml", {}, training::schema(), tables);
+
+  EXPECT_STREQ(experiment.refusal(experiment.at("train"), {"epochs", "too few; give more"}).what(),
+               "x.toml: error: train, option 'epochs': too few\n  expected: integer ≥ 0, default 1\n  remedy: give more");
+  EXPECT_THAT(experiment.refusal(experiment.at("dataset"), {"no_option", "it is not there"}).what(),
+              ::testing::StartsWith("x.toml:1:1: error: dataset 'chains', option 'no_option': it is not there\n  1 | [dataset]\n"));
 }
 
 TEST_F(Golden, ALineIsShownAsATerminalTakesIt) {

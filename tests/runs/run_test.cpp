@@ -236,6 +236,17 @@ TEST(Run, IsNotBegunAnewWhereNoCheckpointIsGood) {
   EXPECT_THAT(said, ::testing::Not(::testing::HasSubstr("zstar: error:")));
 }
 
+TEST(Run, WeightsOfAnotherModelAreRefusedWithARemedy) {
+  const Ended folder;
+  const Words eval{ZSTAR_BINARY_DIR "/bin/zstar", "eval", "--checkpoint", latest(folder).string(), "--set", "model.hidden=7"};
+
+  EXPECT_EQ(exit_code(start(eval, folder.path / "log")), 1);
+
+  const std::string said = runs::read_whole(folder.path / "log");
+  EXPECT_THAT(said, ::testing::HasSubstr(latest(folder).string() + ": error: the checkpoint is of another model:\n  other shape: "));
+  EXPECT_THAT(said, ::testing::HasSubstr("\n  remedy: name the experiment that it was trained with"));
+}
+
 TEST(Run, KeepsItsLastCheckpointWhenFilesCannotGrow) {
   const Ended folder;
   const fs::path run = latest(folder);
