@@ -56,20 +56,26 @@ Experiment Experiment::parse(std::string_view text, const std::string& name, con
   return result;
 }
 
+Fault fault_of(const OptionError& error) {
+  const std::string sentence = error.what();
+  const std::size_t advice = sentence.rfind("; ");
+  Fault fault{error.option(), sentence.substr(0, advice)};
+  if (advice == std::string::npos) return fault;
+  const bool says_what = sentence.compare(advice + 2, 9, "expected ") == 0;
+  (says_what ? fault.expected : fault.remedy) = sentence.substr(advice + (says_what ? 11 : 2));
+  return fault;
+}
+
 Refused Experiment::refusal(const Section& section, const OptionError& error) const {
   const auto spec = std::find_if(section.specs.begin(), section.specs.end(), [&](const OptSpec& o) { return o.name == error.option(); });
   const auto origin = std::find_if(origins_.begin(), origins_.end(), [&](const auto& o) { return o.first == section.path + "." + error.option(); });
   const bool given = origin != origins_.end() && origin->second.source != "default", known = spec != section.specs.end();
   const Place table = section.place.source.empty() ? Place{sources_.sources().front()} : section.place;
-  const std::string sentence = error.what();
-  const std::size_t advice = sentence.rfind("; ");
+  const Fault fault = fault_of(error);
   Message message = wrong_value(given ? origin->second : table, known ? *spec : OptSpec{},
-                                section.path + (section.part.empty() ? "" : " '" + section.part + "'") + ", option '" + error.option() + "': " + sentence.substr(0, advice));
-  if (!known) message.expected.clear();
-  if (advice != std::string::npos) {
-    const bool says_what = sentence.compare(advice + 2, 9, "expected ") == 0;
-    (says_what ? message.expected : message.remedy) = sentence.substr(advice + (says_what ? 11 : 2));
-  }
+                                section.path + (section.part.empty() ? "" : " '" + section.part + "'") + ", option '" + error.option() + "': " + fault.what);
+  if (!known || !fault.expected.empty()) message.expected = fault.expected;
+  if (!fault.remedy.empty()) message.remedy = fault.remedy;
   return Refused({sources_.format(message)}, {message});
 }
 

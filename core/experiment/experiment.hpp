@@ -41,6 +41,9 @@ struct Fault {
   std::string what, expected = {}, did_you_mean = {}, remedy = {};
 };
 
+/// What a part says of an option, "WHAT; REMEDY" or "WHAT; expected X", taken apart.
+Fault fault_of(const OptionError& error);
+
 /// The option tables of parts, as the catalogue of plugins knows them.
 class PartTables {
  public:

@@ -122,7 +122,9 @@ std::vector<experiment::Fault> Session::faults(const experiment::Section& gradie
   try {
     gradient::check_policy(*catalogue.create<GradientMethod>(Kind::gradient, gradient.part, gradient.options, host), gradient.as<gradient::Options>());
   } catch (const OptionError& error) {
-    return {{error.option(), "gradient '" + gradient.part + "': " + error.what(), "", "", ""}};
+    experiment::Fault fault = experiment::fault_of(error);
+    fault.what = "gradient '" + gradient.part + "', option '" + fault.option + "': " + fault.what;
+    return {std::move(fault)};
   } catch (const std::exception&) {  // that it cannot be made is said when it is to be
   }
   return {};

@@ -49,7 +49,7 @@ TEST(EngineSolvers, E15NothingIsAllocatedForStepsThatAreNotTaken) {
     const std::int64_t before = peak_since_reset();
     const auto out = run(name, f, State(torch::zeros_like(target)), {.tolerance = 1e-3, .max_evaluations = 10000});
     EXPECT_EQ(out.report.calls, 2) << name;
-    EXPECT_LT(peak_since_reset() - before, 60 << 20) << name;  // 14 states; 10000 steps would be 40 GB
+    EXPECT_LT(peak_since_reset() - before, 400 << 20) << name;  // 14 states, and five times that in shadow memory of a sanitizer; 10000 steps would be 40 GB
   }
 }
 

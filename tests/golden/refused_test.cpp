@@ -126,9 +126,9 @@ TEST_F(Golden, AMistakeOnTheCommandLineIsPlacedThere) {
 TEST_F(Golden, AnOptionThatAPartRefusesHasItsLineOrItsOverride) {
   training::CatalogueTables tables(test::catalogue());
   const auto says = [&](const std::vector<std::string>& overrides) -> std::string {
-    const auto experiment = Experiment::read("experiments/mondeq_mnist.toml", overrides, training::schema(), tables);
     std::ostringstream warnings;
     try {
+      const auto experiment = Experiment::read("experiments/mondeq_mnist.toml", overrides, training::schema(), tables);
       const training::Session session(experiment, test::catalogue(), warnings);
     } catch (const Refused& refused) {
       return refused.what();
