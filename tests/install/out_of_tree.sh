@@ -46,6 +46,6 @@ trains "$work/regularizer/own_regularizer.toml" 0.9
 trains "$work/dataset/own_dataset.toml" 0.9
 # The model's own experiment reads a downloaded data set: here, the pictures of the data set that was just made; and all six at once.
 pictures='dataset={ name = "own_dataset" }'
-trains "$work/model/own_model.toml" 0.9 "$pictures" train.epochs=20
-trains "$work/model/own_model.toml" 0.8 "$pictures" train.epochs=40 solver.name=own_solver gradient.name=own_gradient norm.name=own_norm \
+trains "$work/model/own_model.toml" 0.9 "$pictures" train.epochs=60 optimizer.lr=0.01
+trains "$work/model/own_model.toml" 0.8 "$pictures" train.epochs=60 optimizer.lr=0.01 solver.name=own_solver gradient.name=own_gradient norm.name=own_norm \
   'regularizers=[{ name = "own_regularizer", weight = 1e-3 }]'
