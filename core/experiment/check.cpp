@@ -165,9 +165,10 @@ void Checker::unknown_keys(const toml::table& table, const std::set<std::string>
 
 std::string Checker::part_name(const SectionSpec& spec, toml::table* table, const Place& place) {
   toml::node* node = table ? table->get("name") : nullptr;
-  if (node && node->is_string()) return node->as_string()->get();
-  if (!node && !whole_) return "";
-  if (node) diagnostics_.report({place_of(*node), std::string("'name' is ") + type_word(*node), "text", "", "write the name in quotes"});
+  const std::string name = node ? node->value_or(std::string()) : "";
+  if (!name.empty() || (!node && !whole_)) return name;
+  if (node && node->is_string()) diagnostics_.report({place_of(*node), "'name' is empty", "the name of a " + std::string(spec.kind ? word(*spec.kind) : "choice"), "", "'zstar plugins list' shows which there are"});
+  else if (node) diagnostics_.report({place_of(*node), std::string("'name' is ") + type_word(*node), "text", "", "write the name in quotes"});
   else if (spec.default_part.empty())
     diagnostics_.report({place, "section '" + spec.name + "' names no " + (spec.kind ? word(*spec.kind) : "choice"), "name = \"…\"", "",
                          "add the key 'name'"});
