@@ -24,7 +24,7 @@ namespace {
 nlohmann::ordered_json record_of(const Session& session, const plugins::Catalogue& catalogue, const RunRequest& request) {
   nlohmann::ordered_json record{{"command", request.identity}, {"seed", session.options.seed}, {"device", session.device.str()},
                                 {"torch", tag::torch_version()}, {"abi", tag::to_text(abi_major) + "." + tag::to_text(abi_minor)},
-                                {"sdk", ZSTAR_SDK_HASH}, {"compiler", tag::compiler()}, {"boost", BOOST_LIB_VERSION}, {"threads", at::get_num_threads()}};
+                                {"sdk", ZSTAR_SDK_HASH}, {"compiler", tag::compiler()}, {"boost", fmt::format("{}.{}", BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000)}, {"threads", at::get_num_threads()}};
   for (const auto& p : catalogue.used())
     record["plugins"].push_back({{"id", p.id}, {"version", p.version}, {"file", p.file}, {"size", p.size}, {"sha256", p.sha256}, {"parts", p.parts}});
   if (const auto& chosen = session.normed(); !chosen.normed.empty()) {
@@ -35,22 +35,21 @@ nlohmann::ordered_json record_of(const Session& session, const plugins::Catalogu
   return record;
 }
 
-/// A run that goes on: this build and these plugins from now on, the first command, and each later one with its step. An experiment that is no longer the same
-/// is kept beside the new one.
-void record_again(const fs::path& run, const experiment::Experiment& experiment, nlohmann::ordered_json record, std::int64_t step) {
-  const auto before = nlohmann::ordered_json::parse(runs::read_whole(run / "run.json"), nullptr, /*allow_exceptions=*/false);
-  if (before.is_object()) {
-    if (before.contains("continued")) record["continued"] = before["continued"];
+/// experiment.toml, run.json and the lock, of a run that begins or goes on at `step`: this build and these plugins from now on, the first command,
+/// and each later one with its step. An experiment that is no longer the same is kept beside the new one.
+void write_record(const fs::path& run, const experiment::Experiment& experiment, nlohmann::ordered_json record, const plugins::Catalogue& catalogue, std::int64_t step) {
+  const auto before = [&](const fs::path& file) { return fs::exists(run / file) ? runs::read_whole(run / file) : ""; };  // a run may have been killed before it wrote one
+  if (const auto old = nlohmann::ordered_json::parse(before("run.json"), nullptr, /*allow_exceptions=*/false); old.is_object()) {
+    if (old.contains("continued")) record["continued"] = old["continued"];
     nlohmann::ordered_json command = record["command"];
-    record["command"] = before.value("command", "");
+    record["command"] = old.value("command", "");
     record["continued"].push_back({{"step", step}, {"command", std::move(command)}});
   }
-  const std::string now = experiment.to_toml();
-  if (const std::string then = runs::read_whole(run / "experiment.toml"); then != now) {
-    runs::write_whole(run / fmt::format("experiment-until-{:09d}.toml", step), then);
-    runs::write_whole(run / "experiment.toml", now);
-  }
+  const std::string now = experiment.to_toml(), then = before("experiment.toml");
+  if (!then.empty() && then != now) runs::write_whole(run / fmt::format("experiment-until-{:09d}.toml", step), then);
+  if (then != now) runs::write_whole(run / "experiment.toml", now);
   runs::write_whole(run / "run.json", record.dump(2) + "\n");
+  runs::write_whole(run / plugins::lock_name, plugins::to_toml(lock_of(catalogue)));
 }
 
 using SplitMetrics = std::vector<std::pair<std::string, std::vector<Metric>>>;
@@ -143,11 +142,7 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   const fs::path run = fresh ? runs::make_run_folder(session.options.runs, session.options.name, request.identity + experiment.to_toml())
                              : fs::canonical(request.resume);
   const runs::FolderLock alone(run);
-  if (fresh) {
-    runs::write_whole(run / "experiment.toml", experiment.to_toml());
-    runs::write_whole(run / "run.json", record_of(session, catalogue, request).dump(2) + "\n");
-    runs::write_whole(run / plugins::lock_name, plugins::to_toml(lock_of(catalogue)));
-  }
+  if (fresh) write_record(run, experiment, record_of(session, catalogue, request), catalogue, 0);
   Console console(out, request.terminal);
   std::int64_t numbers = 0;
   std::set<const void*> counted;  // a tied parameter is one
@@ -159,7 +154,7 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   Trainer trainer(experiment, session, run, console);
   if (!fresh) {
     if (!trainer.resume()) console.line("no checkpoint to go on from: the run starts from its first step");
-    record_again(run, experiment, record_of(session, catalogue, request), trainer.steps());
+    write_record(run, experiment, record_of(session, catalogue, request), catalogue, trainer.steps());
   }
   const auto end = [&] {
     try {

@@ -200,6 +200,16 @@ TEST(Run, RecordsWithWhatItGoesOn) {
   EXPECT_THAT(record["continued"][0]["command"], ::testing::HasSubstr("optimizer.lr=0.0125"));
 }
 
+TEST(Run, GoesOnWhereItWasKilledBeforeItsRecordWasWhole) {
+  const Ended folder;
+  const fs::path run = latest(folder);
+  for (const char* file : {"run.json", "plugins.lock.toml"}) fs::remove(run / file);
+
+  EXPECT_EQ(exit_code(start(resume(run), folder.path / "log")), 0) << runs::read_whole(folder.path / "log");
+
+  for (const char* file : {"run.json", "plugins.lock.toml"}) EXPECT_TRUE(fs::exists(run / file)) << file;
+}
+
 TEST(Run, SaysAtTheEndThatItsLossIsNotFinite) {
   const Folder folder;
   EXPECT_EQ(exit_code(start(command(folder, {"optimizer.lr=1e30", "train.epochs=4", "train.eval_every=1"}), folder.path / "log")), 0);
