@@ -50,7 +50,7 @@ class Broyden final : public zstar::Solver, public zstar::InverseJacobian, publi
     if (id == zstar::Claims::id) return &claims_;
     if (id == zstar::InverseJacobian::id) return static_cast<zstar::InverseJacobian*>(this);
     if (id == zstar::Backtracking::id) return static_cast<zstar::Backtracking*>(this);
-    if (id == zstar::Statistics::id) return static_cast<zstar::Statistics*>(this);
+    if (id == zstar::Statistics::id) return o_.line_search ? static_cast<zstar::Statistics*>(this) : nullptr;
     return nullptr;
   }
   std::int64_t patience() const override { return o_.line_search ? halvings_allowed + 1 : 0; }
