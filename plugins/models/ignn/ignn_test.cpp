@@ -4,9 +4,9 @@
 
 #include "tests/support/model_host.hpp"
 
-#include "plugins/models/ignn/projection.hpp"
-#include "plugins/models/ignn/radius.hpp"
-#include "plugins/models/ignn/sparse.hpp"
+#include "projection.hpp"
+#include "radius.hpp"
+#include "sparse.hpp"
 
 namespace {
 

@@ -1,16 +1,11 @@
 #include <gtest/gtest.h>
 
-#include "tests/support/parts.hpp"
+#include "tests/support/solving.hpp"
 
 namespace {
 
 using namespace zstar;
 using namespace zstar::test;
-
-solve::Outcome run(const std::string& name, const FixedPointMap& f, const Tensor& z0, const solve::Options& o, const Settings& settings = {}) {
-  const auto solver = make_solver(name, settings);
-  return solve::solve(*solver, name, f, State(z0), o);
-}
 
 TEST(AndersonTypeOne, WithOnePairIsBroydensGoodMethodWithOnePair) {
   const AffineMap f{matrix_of_norm(6, 0.8, 1), randn({2, 6}, 2)};

@@ -1,7 +1,8 @@
 #include <gtest/gtest.h>
 
-#include "plugins/solvers/compose/cohorts.hpp"
 #include "tests/support/parts.hpp"
+
+#include "cohorts.hpp"
 
 namespace {
 
