@@ -10,6 +10,10 @@
 ///     Aitken(Options, zstar::Host&)  with  struct Options and static auto options(),   or
 ///     Aitken(zstar::Host&)           if it has no options.
 
+#if defined(_GLIBCXX_USE_CXX11_ABI) && !_GLIBCXX_USE_CXX11_ABI
+#error "zstar's plugins have the strings of C++11: link with zstar::sdk, which carries _GLIBCXX_USE_CXX11_ABI=1"
+#endif
+
 #include <type_traits>
 
 #include "zstar/abi/tag.hpp"
