@@ -68,7 +68,7 @@ std::string code_of_probe(const std::string& name, double seconds, std::string* 
 }
 
 TEST(Fixture, TheTwinsAreGood) {
-  const Finished got = check(fixture("plain") + " " + fixture("lto") + " " + fixture("one"));
+  const Finished got = check(fixture("plain") + " " + fixture("lto") + " " + fixture("one") + " " + fixture("flags") + " " + fixture("one_torch") + " " + fixture("one_openmp"));
   EXPECT_EQ(got.status, 0) << got.text;
   EXPECT_THAT(got.text, HasSubstr("plain.so: good: fixture.plain 0.1.0"));
   EXPECT_THAT(got.text, HasSubstr("  solver plain: made by hand"));
@@ -84,10 +84,15 @@ TEST(Fixture, FilesThatAreRefusedBeforeAnythingRuns) {
       {fixture("large_notes"), "Z110", "notes larger than 64 KiB"},                                    // 21k
       {ZSTAR_FIXTURE_OBJECT, "Z107", "an object file, not a shared library"},                          // 21e
       {program, "Z111", "no zstar tag"},                                                               // 21e
-      {fixture("packed"), "Z124", "sizes of shared types differ"},                                     // 12b
-      {fixture("sanitized"), "Z127", sanitizer == "none" ? "built with the address sanitizer, this zstar without" : "built without"},  // 13
-      {fixture("static_runtime"), "Z135", "carries its own C++ runtime"},                              // 23
-      {fixture("executable_stack"), "Z114", "asks for an executable stack"},                           // 31
+      {fixture("old_strings"), "Z126", "built with libstdc++-cxx11abi0 (plain), this zstar with libstdc++-cxx11abi1 (plain)"},  // 12a, M12
+      {fixture("packed"), "Z124", "sizes of shared types differ"},                                     // 12b, M12
+      {fixture("newer_sdk"), "Z122", "needs SDK 1.4, this zstar has 1.0"},                             // 14a, M14
+      {fixture("changed_sdk"), "Z123", "that call themselves 1.0"},                                    // 14b, M14: a virtual function more
+      {fixture("two_torches"), "Z133", "links libtorch_cpu.so.0.9, this process uses libtorch_cpu.so"},  // 11, M11
+      {fixture("two_openmps"), "Z134", "brings libomp.so.5 beside libgomp"},                           // 25, M25
+      {fixture("sanitized"), "Z127", sanitizer == "none" ? "built with the address sanitizer, this zstar without" : "built without"},  // 13, M13
+      {fixture("static_runtime"), "Z135", "carries its own C++ runtime"},                              // 23, M23
+      {fixture("executable_stack"), "Z114", "asks for an executable stack"},                           // 31, M31
       {"/dev/null", "Z103", "not a regular file"},                                                     // 21i
       {"/nowhere/at/all.so", "Z101", "cannot be opened"},
   });
@@ -95,17 +100,17 @@ TEST(Fixture, FilesThatAreRefusedBeforeAnythingRuns) {
 
 TEST(Fixture, FilesThatCannotBeLinkedOrEntered) {
   expect_refused({
-      {fixture("undefined"), "Z151", "cannot be linked: undefined symbol 'missing(int)'"},                 // 19
-      {fixture("static_tls"), "Z151", "cannot allocate memory in static TLS block"},                       // 24
+      {fixture("undefined"), "Z151", "cannot be linked: undefined symbol 'missing(int)'"},                 // 19, M19
+      {fixture("static_tls"), "Z151", "cannot allocate memory in static TLS block"},                       // 24, M24
       {fixture("entry"), "Z155", "entry returned 7"},
       {fixture("small_table"), "Z156", "the table has 8 bytes, at least " + std::to_string(sizeof(Table)) + " needed"},
       {fixture("tag_lists_more"), "Z157", "the tag lists solver \"a\", the table does not"},
       {fixture("default_outside"), "Z158", "solver \"plain\": option \"beta\": default 2 outside 0…1"},
-      {fixture("create_throws"), "Z171", "fixture.plain could not create solver \"plain\": no room for a history"},  // 28
+      {fixture("create_throws"), "Z171", "fixture.plain could not create solver \"plain\": no room for a history"},  // 28, M28
   });
 }
 
-TEST(Fixture, FilesThatEndTheProcess) {  // 9a, 9b, 9d, and what only shows when a part is made or throws
+TEST(Fixture, FilesThatEndTheProcess) {  // 9a, 9b, 9d, M9, and what only shows when a part is made or throws
   expect_refused({
       {fixture("throws"), "Z152", "while loading"},
       {fixture("aborts"), "Z152", "died by SIGABRT while loading"},
@@ -122,7 +127,7 @@ TEST(Fixture, AFileThatNeverEndsIsGivenUp) {  // 9c; the twin has the time that 
   EXPECT_EQ(code_of_probe("plain", plugins::ProbeSettings().seconds), "");
 }
 
-TEST(Fixture, FilesThatChangeTheProcessAreGoodWithAWarning) {  // 9e, 16, 17
+TEST(Fixture, FilesThatChangeTheProcessAreGoodWithAWarning) {  // 9e, 16, 17; M16
   const Finished got = check(fixture("prints") + " " + fixture("fast_math") + " " + fixture("locale"));
   EXPECT_EQ(got.status, 0) << got.text;
   EXPECT_THAT(got.text, HasSubstr("prints.so: warning: printed while loading: hello from an initialiser [Z161]"));

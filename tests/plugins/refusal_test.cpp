@@ -83,7 +83,7 @@ TEST(Refusal, TheTwinWithoutAFaultLoads) {
   EXPECT_EQ(catalogue.options(Kind::solver, "fixed_point").size(), 1u);
 }
 
-TEST(Refusal, Fixture21FilesThatAreNoPlugins) {
+TEST(Refusal, Fixture21FilesThatAreNoPlugins) {  // M21
   expect_refused("hellohellohellohellohellohellohellohellohellohellohellohellohellohellohello", "Z105", "not a shared library");
   for (const std::size_t size : {0, 3, 40}) expect_refused(good_bytes().substr(0, size), "Z104", "less than an ELF header");
   for (const std::size_t size : {std::size_t{832}, std::size_t{8192}, good_bytes().size() / 2})

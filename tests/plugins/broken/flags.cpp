@@ -1,4 +1,4 @@
-/// \file A plugin of the SDK that is compiled with flags that change how it is built. Without them it loads.
+/// \file A plugin of the SDK that is compiled with flags or headers that change how it is built. Without them it loads.
 #ifdef ZSTAR_PACKED  // what -fpack-struct=4 does, but to the types of zstar alone: headers of later LibTorch do not compile under it
 #include <torch/torch.h>
 #pragma pack(4)

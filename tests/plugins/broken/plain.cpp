@@ -4,11 +4,19 @@
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
+#include <string_view>
 
 #include "build_lines.hpp"
 #include "zstar/abi/object.hpp"
 
 namespace {
+
+#if defined(FAULT_OLD_STRINGS)  // with the SDK's macros it would not compile
+static_assert(!_GLIBCXX_USE_CXX11_ABI, "to be compiled with the flag that it stands for");
+constexpr std::string_view built_with = "cxx11abi1", instead = "cxx11abi0";
+#else
+constexpr std::string_view built_with = "", instead = "";
+#endif
 
 /// A note record as the macros of the SDK emit it.
 template <std::size_t n>
@@ -21,6 +29,8 @@ template <std::size_t n>
 constexpr Note<n> note(std::uint32_t type, const char (&text)[n]) {
   Note<n> result{.type = type};
   for (std::size_t i = 0; i + 1 < n; ++i) result.text[i] = text[i];
+  if (const std::size_t at = std::string_view(text).find(built_with); at < n)
+    for (std::size_t i = 0; i < instead.size(); ++i) result.text[at + i] = instead[i];
   return result;
 }
 #define NOTE __attribute__((section(".note.zstar"), used, aligned(4)))

@@ -1,0 +1,1 @@
+/// \file A library with nothing in it, which stands in for another of its name.
