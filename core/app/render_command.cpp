@@ -14,13 +14,10 @@ int render(const Arguments& arguments) {
   const bool folder = std::filesystem::is_directory(from);
   if (from.empty()) throw po::error("no run was given; 'zstar render' takes a run folder, or a checkpoint with --file");
   if (!folder && !arguments.has("file")) throw po::error("'" + from.string() + "' is no run folder; give its experiment with --file");
-  plugins::Catalogue catalogue(discovery(arguments));
-  const training::CatalogueTables tables(catalogue);
-  const std::string file = arguments.has("file") ? arguments.text("file") : (from / "experiment.toml").string();
-  const auto experiment = experiment::Experiment::read(file, arguments.list("set"), training::schema(), tables);
+  Checked checked(arguments, arguments.has("file") ? arguments.text("file") : (from / "experiment.toml").string());
   const std::filesystem::path out = arguments.has("out") ? std::filesystem::path(arguments.text("out")) : (folder ? from : from.parent_path()) / "rendered";
   const auto seed = static_cast<std::uint64_t>(arguments.has("seed") ? arguments.values["seed"].as<std::int64_t>() : 1);
-  for (const std::string& written : training::render(experiment, catalogue, from, out, seed, std::cerr)) std::cout << written << '\n';
+  for (const std::string& written : training::render(*checked.experiment, checked.catalogue, from, out, seed, std::cerr)) std::cout << written << '\n';
   return done;
 }
 

@@ -81,6 +81,7 @@ int validate(const Arguments& arguments) {
   try {
     Checked checked(arguments, file);
     json["warnings"] = training::doubts(*checked.experiment);
+    for (const std::string& note : checked.experiment->notes()) json["warnings"].push_back(note);
   } catch (const experiment::Refused& refused) {
     json["good"] = false;
     for (std::size_t i = 0; i < refused.messages().size(); ++i) json["errors"].push_back(json_of(refused, i));
@@ -102,6 +103,7 @@ Checked::Checked(const Arguments& arguments, const std::string& file, std::vecto
   for (std::string& assignment : arguments.list("set")) overrides.push_back(std::move(assignment));
   if (arguments.has("locked")) overrides.emplace_back("plugins.locked=true");
   experiment = Experiment::read(file, overrides, training::schema(), tables);
+  for (const std::string& note : experiment->notes()) std::cerr << "zstar: note: " << note << '\n';
 }
 
 po::options_description experiment_options(const char* title) {

@@ -156,7 +156,7 @@ void Checker::unknown_keys(const toml::table& table, const std::set<std::string>
     if (known.count(name)) continue;
     const auto near = nearest(name, {known.begin(), known.end()});
     Place place = place_of(key);
-    if (place.source.empty()) place = place_of(node);
+    if (place.source != place_of(node).source) place = place_of(node);  // an override gives the key of a file another value
     diagnostics_.report({place, "unknown option '" + name + "' of " + owner, known_list(specs, known, near), quoted(near),
                          std::string(near.empty() ? "remove the key" : "rename the key") +
                              (plugin.empty() ? "" : "; 'zstar plugins show " + plugin + "' explains each option")});
@@ -205,6 +205,34 @@ std::optional<std::vector<OptSpec>> Checker::options_of(const SectionSpec& spec,
   }
 }
 
+std::optional<std::vector<OptSpec>> Checker::options_if_known(const SectionSpec& spec, const std::string& name) const {
+  for (const auto& [variant, specs] : spec.variants)
+    if (variant == name) return specs;
+  try {
+    if (spec.kind) return parts_.options(*spec.kind, name);
+  } catch (const std::exception&) {  // the old part may be gone
+  }
+  return std::nullopt;
+}
+
+/// Removes what the table held for a part that a later layer replaced, and says so.
+void Checker::drop_replaced(const SectionSpec& spec, toml::table& table, const std::string& path, const std::set<std::string>& known) {
+  for (const Replaced& old : replaced_) {
+    const auto specs = old.path == path ? options_if_known(spec, old.name) : std::nullopt;
+    if (!specs) continue;
+    std::vector<std::string> left;
+    for (const auto& [key, place] : old.keys) {
+      const toml::node* node = known.count(key) ? nullptr : table.get(key);
+      const bool of_old = std::any_of(specs->begin(), specs->end(), [&](const OptSpec& o) { return o.name == key; });
+      if (!node || !of_old || place_of(*node).text() != place.text()) continue;
+      table.erase(key);
+      left.push_back(key);
+    }
+    if (!left.empty())
+      notes_.push_back(old.place.text() + ": " + path + " '" + old.name + "' was replaced by " + old.by.text() + "; what the file says of its options " + quoted(left) + " has no effect");
+  }
+}
+
 Section Checker::section(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place) {
   Section result;
   result.name = spec.name;
@@ -239,13 +267,16 @@ Section Checker::section(const SectionSpec& spec, toml::table* table, const std:
     if (node && !inside) diagnostics_.report({place_of(*node), "'" + inner.name + "' is " + type_word(*node), "a table", "", "write " + inner.name + " = { name = \"…\" }, or [" + path + "." + inner.name + "]"});
     if (inside || !inner.wanted || inner.wanted(result.framework)) result.nested.push_back(section(inner, inside, path + "." + inner.name, inside ? place_of(*inside) : place));
   }
+  if (table && complete && (spec.kind || !spec.variants.empty())) drop_replaced(spec, *table, path, known);
   if (table && complete)
     unknown_keys(*table, known, listed, result.part.empty() ? "section '" + spec.name + "'" : (spec.kind ? word(*spec.kind) : spec.name) + (" '" + result.part + "'"),
                  spec.kind ? result.part : "");
   return result;
 }
 
-std::vector<Section> Checker::check(toml::table& root, const Schema& schema) {
+std::vector<Section> Checker::check(Merged& merged, const Schema& schema) {
+  toml::table& root = merged.root;
+  replaced_ = merged.replaced;
   std::vector<Section> sections;
   std::set<std::string> known;
   for (const SectionSpec& spec : schema) {

@@ -20,10 +20,14 @@ class Checker {
   Checker(const PartTables& parts, Diagnostics& diagnostics, Origins& origins, bool whole)
       : parts_(parts), diagnostics_(diagnostics), origins_(origins), whole_(whole) {}
 
-  std::vector<Section> check(toml::table& root, const Schema& schema);
+  std::vector<Section> check(Merged& merged, const Schema& schema);
+  /// What was left out without being wrong, as sentences.
+  const std::vector<std::string>& notes() const { return notes_; }
 
  private:
   Section section(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place);
+  void drop_replaced(const SectionSpec& spec, toml::table& table, const std::string& path, const std::set<std::string>& known);
+  std::optional<std::vector<OptSpec>> options_if_known(const SectionSpec& spec, const std::string& name) const;
   std::string part_name(const SectionSpec& spec, toml::table* table, const Place& place);
   std::optional<std::vector<OptSpec>> options_of(const SectionSpec& spec, const std::string& name, const Place& place);
   Settings settings(const std::vector<OptSpec>& specs, toml::table* table, const std::string& path, std::set<std::string>& known);
@@ -39,6 +43,8 @@ class Checker {
   Diagnostics& diagnostics_;
   Origins& origins_;
   bool whole_;
+  std::vector<Replaced> replaced_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace zstar::experiment

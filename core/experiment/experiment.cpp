@@ -14,23 +14,24 @@ std::string joined(const std::vector<std::string>& messages) {
   return text;
 }
 
-std::vector<Section> finish(toml::table root, const std::string& source, const std::vector<std::string>& overrides, const Schema& schema,
-                            const PartTables& parts, Diagnostics& diagnostics, Origins& origins) {
-  const bool whole = diagnostics.empty();
-  for (const std::string& o : overrides)
-    if (whole || root.contains(o.substr(0, o.find_first_of(".=")))) apply_override(root, o, diagnostics);
-  auto sections = Checker(parts, diagnostics, origins, whole).check(root, schema);
-  if (diagnostics.empty()) return sections;
-  auto messages = diagnostics.formatted();
-  for (std::string& m : messages)
-    if (m.compare(0, 8, ": error:") == 0) m = source + m;
-  throw Refused(std::move(messages), diagnostics.sorted());
-}
-
 }  // namespace
 
 Refused::Refused(std::vector<std::string> messages, std::vector<Message> details)
     : std::runtime_error(joined(messages)), messages_(std::move(messages)), details_(std::move(details)) {}
+
+void Experiment::finish(Merged merged, const std::string& source, const std::vector<std::string>& overrides, const Schema& schema, const PartTables& parts) {
+  const bool whole = sources_.empty();
+  for (const std::string& o : overrides)
+    if (whole || merged.root.contains(o.substr(0, o.find_first_of(".=")))) apply_override(merged, o, sources_);
+  Checker checker(parts, sources_, origins_, whole);
+  sections_ = checker.check(merged, schema);
+  notes_ = checker.notes();
+  if (sources_.empty()) return;
+  auto messages = sources_.formatted();
+  for (std::string& m : messages)
+    if (m.compare(0, 8, ": error:") == 0) m = source + m;
+  throw Refused(std::move(messages), sources_.sorted());
+}
 
 std::vector<Fault> PartTables::accept(const Section&) const { return {}; }
 
@@ -43,16 +44,14 @@ const Section* Section::find_nested(std::string_view key) const {
 Experiment Experiment::read(const std::filesystem::path& file, const std::vector<std::string>& overrides, const Schema& schema,
                             const PartTables& parts) {
   Experiment result;
-  toml::table root = merge_file(file, result.sources_);
-  result.sections_ = finish(std::move(root), file.string(), overrides, schema, parts, result.sources_, result.origins_);
+  result.finish(merge_file(file, result.sources_), file.string(), overrides, schema, parts);
   return result;
 }
 
 Experiment Experiment::parse(std::string_view text, const std::string& name, const std::vector<std::string>& overrides,
                              const Schema& schema, const PartTables& parts) {
   Experiment result;
-  toml::table root = merge_text(text, name, result.sources_);
-  result.sections_ = finish(std::move(root), name, overrides, schema, parts, result.sources_, result.origins_);
+  result.finish(merge_text(text, name, result.sources_), name, overrides, schema, parts);
   return result;
 }
 

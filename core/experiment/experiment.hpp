@@ -34,6 +34,7 @@ struct SectionSpec {
 using Schema = std::vector<SectionSpec>;
 
 struct Section;
+struct Merged;
 
 /// What is wrong with a section beyond types and ranges.
 struct Fault {
@@ -110,11 +111,17 @@ class Experiment {
   std::string to_toml(bool origins = false) const;
   /// The same for machines: {"solver.memory": {"value": 5, "origin": "FILE:LINE:COLUMN"}, …}.
   std::string to_json() const;
+  /// What of the files has no effect and is no fault: options of parts that a later layer replaced.
+  const std::vector<std::string>& notes() const { return notes_; }
 
  private:
+  void finish(Merged merged, const std::string& source, const std::vector<std::string>& overrides, const Schema& schema, const PartTables& parts);
+
+
   std::vector<Section> sections_;
   std::vector<std::pair<std::string, Place>> origins_;  // dotted key, place
   Diagnostics sources_;                                 // their lines
+  std::vector<std::string> notes_;
 };
 
 /// JSON schema (draft 4) of experiment files, for editors.

@@ -31,7 +31,7 @@ void walk(const toml::node& node, const std::string& path, Rows& rows) {
 
 Rows flatten(const std::filesystem::path& file) {
   Diagnostics diagnostics;
-  const toml::table root = merge_file(file, diagnostics);
+  const toml::table root = merge_file(file, diagnostics).root;
   if (!diagnostics.empty()) throw Refused(diagnostics.formatted(), diagnostics.sorted());
   Rows rows;
   walk(root, "", rows);

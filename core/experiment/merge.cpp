@@ -23,11 +23,23 @@ Place place(const toml::source_region& region) {
   return {source, region.begin.line, region.begin.column, length};
 }
 
+std::string below(const std::string& path, std::string_view key) { return path + (path.empty() ? "" : ".") + std::string(key); }
+
+/// Notes what `base` holds where `top` names another part.
+void note_replaced(const toml::table& base, const toml::table& top, const std::string& path, std::vector<Replaced>& replaced) {
+  const auto was = base["name"].value<std::string>(), is = top["name"].value<std::string>();
+  if (!was || !is || *was == *is) return;
+  Replaced old{path, *was, place_of(*base.get("name")), place_of(*top.get("name")), {}};
+  for (const auto& [key, node] : base) old.keys.emplace_back(key.str(), place_of(node));
+  replaced.push_back(std::move(old));
+}
+
 /// Later wins; tables are merged key by key, anything else is replaced.
-void overlay(toml::table& base, toml::table&& top) {
+void overlay(toml::table& base, toml::table&& top, const std::string& path, std::vector<Replaced>& replaced) {
+  note_replaced(base, top, path, replaced);
   for (auto&& [key, node] : top) {
     toml::table* into = base.get_as<toml::table>(key.str());
-    if (into && node.is_table()) overlay(*into, std::move(*node.as_table()));
+    if (into && node.is_table()) overlay(*into, std::move(*node.as_table()), below(path, key.str()), replaced);
     else base.insert_or_assign(key, std::move(node));
   }
 }
@@ -45,6 +57,7 @@ Message not_toml(const toml::parse_error& error) {
 class Reader {
  public:
   explicit Reader(Diagnostics& d) : diagnostics_(d) {}
+  std::vector<Replaced> replaced;
 
   toml::table file(const fs::path& path, const Place& asked_from) {
     const std::string name = path.lexically_normal().string();
@@ -86,13 +99,13 @@ class Reader {
     if (!list) return std::move(table);
     toml::table base;
     const auto one = [&](toml::node& entry) {
-      if (const auto path = entry.value<std::string>(); path && entry.is_string()) overlay(base, file(folder / *path, place_of(entry)));
+      if (const auto path = entry.value<std::string>(); path && entry.is_string()) overlay(base, file(folder / *path, place_of(entry)), "", replaced);
       else diagnostics_.report({place_of(entry), "include holds what is no file name", "array of texts", "", "write file names in quotes"});
     };
     if (auto* array = list->as_array()) array->for_each([&](auto& entry) { one(entry); });
     else one(*list);
     table.erase("include");
-    overlay(base, std::move(table));
+    overlay(base, std::move(table), "", replaced);
     return base;
   }
 
@@ -176,13 +189,19 @@ std::string toml_value(const std::string& typed) {
 Place place_of(const toml::node& node) { return place(node.source()); }
 Place place_of(const toml::key& key) { return place(key.source()); }
 
-toml::table merge_file(const fs::path& file, Diagnostics& diagnostics) { return Reader(diagnostics).file(file, {}); }
-
-toml::table merge_text(std::string_view text, const std::string& name, Diagnostics& diagnostics) {
-  return Reader(diagnostics).text(text, name, fs::current_path());
+Merged merge_file(const fs::path& file, Diagnostics& diagnostics) {
+  Reader reader(diagnostics);
+  toml::table root = reader.file(file, {});
+  return {std::move(root), std::move(reader.replaced)};
 }
 
-void apply_override(toml::table& root, const std::string& assignment, Diagnostics& diagnostics) {
+Merged merge_text(std::string_view text, const std::string& name, Diagnostics& diagnostics) {
+  Reader reader(diagnostics);
+  toml::table root = reader.text(text, name, fs::current_path());
+  return {std::move(root), std::move(reader.replaced)};
+}
+
+void apply_override(Merged& merged, const std::string& assignment, Diagnostics& diagnostics) {
   const std::string source = "--set '" + assignment + "'";
   const Place whole{source, 0, 0, 1};
   const std::size_t equals = assignment.find('=');
@@ -197,12 +216,15 @@ void apply_override(toml::table& root, const std::string& assignment, Diagnostic
     return;
   }
   Message nowhere{whole};
-  const auto descent = descend(root, path, nowhere);
+  const auto descent = descend(merged.root, path, nowhere);
   if (!descent) return diagnostics.report(std::move(nowhere));
   std::string keys;  // parsed with the value, so that both have their place
   for (const std::string& key : descent->left) keys += (keys.empty() ? "" : ".") + to_toml_value(key);
   try {
-    for (auto&& [key, node] : toml::parse(keys + " = " + toml_value(value), source)) descent->table->insert_or_assign(key, std::move(node));
+    toml::table one = toml::parse(keys + " = " + toml_value(value), source);
+    path.resize(path.size() - descent->left.size());
+    note_replaced(*descent->table, one, dotted(path), merged.replaced);
+    for (auto&& [key, node] : one) descent->table->insert_or_assign(key, std::move(node));
   } catch (const toml::parse_error& error) {
     diagnostics.report({whole, "not an assignment: " + std::string(error.description()), "section.key=value", "", "write it in UTF-8"});
   }
