@@ -74,11 +74,12 @@ struct TrainOptions {
 
 struct EvalOptions {
   std::int64_t batch_size = 0, spectral_products = 20;
-  bool spectral_radius = false, singular_value = false;
+  bool training_split = true, spectral_radius = false, singular_value = false;
   static auto options() {
     using O = EvalOptions;
     return std::tuple{
         opt("batch_size", &O::batch_size, "samples of a batch; 0: as in training", at_least(0)),
+        opt("training_split", &O::training_split, "the table at the end, and zstar eval, have a row of the training split too: a pass over all of it"),
         opt("spectral_radius", &O::spectral_radius, "measure ρ(J) at every equilibrium, by Arnoldi: below 1, plain iteration converges near it"),
         opt("singular_value", &O::singular_value, "measure ‖J‖₂ at every equilibrium: below 1, the map contracts there"),
         opt("spectral_products", &O::spectral_products, "vector–Jacobian products at most for each of them", at_least(1))};

@@ -89,7 +89,8 @@ class Session::PartHost final : public Host {
   std::unique_ptr<Solver> solver(const Part& part) override {
     return catalogue_.create<Solver>(Kind::solver, part.name, part.settings, *this);
   }
-  std::shared_ptr<EquilibriumLayer> layer() override { return needed(layer_, "a layer"); }
+  std::shared_ptr<EquilibriumLayer> layer() override { return asked_for_layer_ = true, needed(layer_, "a layer"); }
+  bool asked_for_layer() const { return asked_for_layer_; }
   std::shared_ptr<Norm> norm() override { return norm_; }
   const Description& data() override { return *needed(description_, "a data set"); }
   void warn(std::string_view sentence) override {
@@ -112,6 +113,7 @@ class Session::PartHost final : public Host {
   std::ostream& warnings_;
   std::set<std::string, std::less<>> said_;
   std::shared_ptr<EquilibriumLayer> layer_;
+  bool asked_for_layer_ = false;
   std::shared_ptr<Norm> norm_;
   std::shared_ptr<Description> description_;
 };
@@ -195,6 +197,7 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
 }
 
 Host& Session::host() { return *host_; }
+bool Session::has_equilibrium() const { return host_->asked_for_layer(); }
 
 /// In the order of creation reversed.
 Session::~Session() {

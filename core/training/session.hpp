@@ -62,6 +62,8 @@ class Session {
   Dataset& dataset() { return *dataset_; }
   Model& model() { return *model_; }
   gradient::Layer& layer() { return *layer_; }
+  /// Whether the model asked for the layer; one without it is explicit.
+  bool has_equilibrium() const;
   /// What further parts may be made with.
   Host& host();
   /// What the norm acts on, and what it could act on.

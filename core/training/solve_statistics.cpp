@@ -21,7 +21,7 @@ void SolveStatistics::Side::add(const Report& report) {
     evaluations += static_cast<double>(report.evaluations[b]);
     ++samples;
     ++reasons[static_cast<std::size_t>(report.reasons[b])];
-    ++all[static_cast<std::size_t>(report.reasons[b])];
+    if (report.evaluations[b] > 0) ++all[static_cast<std::size_t>(report.reasons[b])];  // a sample whose map was never asked was not solved
     if (std::isfinite(report.relative[b])) residuals.push_back(report.relative[b]);
   }
   listen(report);

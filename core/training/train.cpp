@@ -66,13 +66,15 @@ void add_solves(std::vector<Metric>& metrics, std::vector<Solved>& solves) {
 }
 
 /// Metrics of all splits. \param solves  of the layer, where what they took shall stand among the metrics; else null
-SplitMetrics evaluate_all(Session& session, const experiment::Experiment& experiment, std::vector<Solved>* solves = nullptr) {
+/// \param signals  given up when one came; null: never
+SplitMetrics evaluate_all(Session& session, const experiment::Experiment& experiment, std::vector<Solved>* solves, const SignalWatch* signals) {
   const auto eval = experiment.at("eval").as<EvalOptions>();
   const std::int64_t batch_size = eval.batch_size > 0 ? eval.batch_size : experiment.at("train").as<TrainOptions>().batch_size;
   SplitMetrics result;
   for (const auto& [split, name] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")})
-    if (session.dataset().size(split) > 0) {
-      result.emplace_back(name, evaluate_split(session, split, batch_size));
+    if (session.dataset().size(split) > 0 && (split != Split::train || eval.training_split)) {
+      result.emplace_back(name, evaluate_split(session, split, batch_size, signals));
+      if (signals && signals->caught()) return {};
       if (solves) add_solves(result.back().second, *solves);
     }
   return result;
@@ -84,15 +86,20 @@ nlohmann::ordered_json json_of(const ReasonCounts& counts) {
   return json;
 }
 
-/// The table at the end, of the best weights where there are such, and summary.json.
-void summary(const fs::path& run, Session& session, const experiment::Experiment& experiment, const SolveStatistics& solves, std::ostream& out) {
+/// The table at the end, of the best weights where there are such, and summary.json. \return whether there was time: a signal ends it
+bool summary(const fs::path& run, Session& session, const experiment::Experiment& experiment, const Trainer& trainer, std::ostream& out) {
   const fs::path best = run / "checkpoints/best.ckpt";
   if (fs::exists(best)) load_weights(session.model(), runs::load(best));
   session.layer().record_into(nullptr);
+  const SplitMetrics splits = evaluate_all(session, experiment, nullptr, &trainer.signals());
+  if (trainer.signals().caught()) {
+    out << "training is done; interrupted before its table, which this makes: zstar eval --checkpoint " << run.string() << "\n";
+    return false;
+  }
   out << "\n" << fmt::format("{:<12}", fs::exists(best) ? "best" : "last");
   bool header = false;
   nlohmann::ordered_json record{{"checkpoint", fs::exists(best) ? "best" : "last"}, {"splits", nlohmann::ordered_json::object()}};
-  for (const auto& [name, metrics] : evaluate_all(session, experiment)) {
+  for (const auto& [name, metrics] : splits) {
     if (!header)
       for (const Metric& m : metrics) out << fmt::format("{:>12}", m.name);
     header = true;
@@ -103,12 +110,13 @@ void summary(const fs::path& run, Session& session, const experiment::Experiment
     }
   }
   out << "\n\n";
-  for (const auto& [side, counts] : {std::pair("forward", &solves.forward()), std::pair("backward", &solves.backward())}) {
+  for (const auto& [side, counts] : {std::pair("forward", &trainer.solves().forward()), std::pair("backward", &trainer.solves().backward())}) {
     record["solves"][side] = json_of(*counts);
     if (const std::string text = shares(*counts); !text.empty()) out << fmt::format("{:<9} solves: {}\n", side, text);
   }
   runs::write_whole(run / "summary.json", record.dump(2) + "\n");
   out << "run folder: " << run.string() << "\n";
+  return true;
 }
 
 void draw(const fs::path& run, std::ostream& out) {
@@ -148,15 +156,14 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   std::set<const void*> counted;  // a tied parameter is one
   for (const Tensor& p : session.model().parameters())
     if (p.requires_grad() && counted.insert(p.unsafeGetTensorImpl()).second) numbers += p.numel();
-  console.line(fmt::format("{}: model {} ({} parameters) on {}, solver {}, gradient {}; run folder {}", session.options.name,
-                           experiment.at("model").part, numbers, session.device.str(), experiment.at("solver").part,
-                           experiment.at("gradient").part, run.string()));
+  const std::string means = session.has_equilibrium() ? fmt::format("solver {}, gradient {}", experiment.at("solver").part, experiment.at("gradient").part) : "explicit";
+  console.line(fmt::format("{}: model {} ({} parameters) on {}, {}; run folder {}", session.options.name, experiment.at("model").part, numbers, session.device.str(), means, run.string()));
   Trainer trainer(experiment, session, run, console);
   if (!fresh) {
     if (!trainer.resume()) console.line("no checkpoint to go on from: the run starts from its first step");
     write_record(run, experiment, record_of(session, catalogue, request), catalogue, trainer.steps());
   }
-  const auto end = [&] {
+  auto end = [&] {
     try {
       return logged(run, [&] { return trainer.run(request.most_steps); });
     } catch (...) {  // the curves until then often show why
@@ -170,7 +177,7 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   draw(run, out);
   if (!std::isfinite(trainer.last_loss()))
     out << "zstar: warning: the run ended with a loss that is not finite\n  remedy: a smaller optimizer.lr, or train.clip_norm; train.on_divergence = \"stop\" ends such a run where it begins\n";
-  if (end == RunEnd::done) summary(run, session, experiment, trainer.solves(), out);
+  if (end == RunEnd::done && !summary(run, session, experiment, trainer, out)) end = trainer.ended_by_signal();
   session.layer().record_into(nullptr);
   return end;
 }
@@ -192,7 +199,7 @@ std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experime
   nn::fold_norms(session.model());
   std::vector<Solved> solves;
   session.layer().record_into(&solves);
-  auto metrics = evaluate_all(session, experiment, &solves);
+  auto metrics = evaluate_all(session, experiment, &solves, nullptr);
   session.layer().record_into(nullptr);
   return metrics;
 }

@@ -76,7 +76,7 @@ RunEnd Trainer::run(std::int64_t most_steps) {
     if (evaluation_due_ ? evaluate() : train_until_evaluation()) continue;
     checkpoint();
     console_.line(fmt::format("interrupted at step {}; go on with: zstar run --resume {}", step_, run_.string()));
-    return signals_.caught() == 2 ? RunEnd::interrupted : RunEnd::terminated;
+    return ended_by_signal();
   }
 }
 

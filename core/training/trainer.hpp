@@ -34,6 +34,8 @@ class Trainer {
   std::int64_t steps() const { return step_; }
   /// Of the last batch; 0 before the first.
   double last_loss() const { return last_loss_; }
+  const SignalWatch& signals() const { return signals_; }
+  RunEnd ended_by_signal() const { return signals_.caught() == 2 ? RunEnd::interrupted : RunEnd::terminated; }
   /// Solves of the training so far.
   const SolveStatistics& solves() const { return statistics_; }
 

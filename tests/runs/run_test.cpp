@@ -137,6 +137,23 @@ TEST(Run, ATermSignalLeavesACheckpointAndItsOwnExitCode) {
   }
 }
 
+TEST(Run, ASignalEndsTheTableAtTheEndToo) {
+  const Folder folder;
+  const fs::path file = folder.path / "x.toml", run = folder.path / "x/latest";
+  std::ofstream(file) << "[experiment]\nname = \"x\"\n[dataset]\nname = \"my_dataset\"\nsamples = 5000\n[model]\nname = \"my_model\"\n"
+                         "[train]\nsteps = 1\nbatch_size = 1\n[optimizer]\nname = \"sgd\"\n";
+  Words words{ZSTAR_BINARY_DIR "/bin/zstar", "run", file.string(), "--plugins", ZSTAR_TEMPLATE_PLUGINS, "--set", "experiment.runs=" + folder.path.string()};
+  for (const char* set : {"experiment.threads=1", "eval.batch_size=1"}) words.insert(words.end(), {"--set", set});
+  const pid_t pid = start(words, folder.path / "log");
+  for (int k = 0; k < 6000 && saved_step(run) < 1; ++k) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ::kill(pid, SIGTERM);
+
+  EXPECT_EQ(exit_code(pid), 143);
+
+  EXPECT_THAT(runs::read_whole(folder.path / "log"), ::testing::HasSubstr("training is done; interrupted before its table, which this makes: zstar eval --checkpoint "));
+  EXPECT_EQ(saved_step(run), 1);
+}
+
 /// A run that was ended early, with two checkpoints or more.
 struct Ended : Folder {
   Ended() {
