@@ -14,7 +14,7 @@ using zstar::State;
 ///
 /// \par Cost  2 + ascent evaluations of f, as many products
 /// \par Sources  Gulrajani et al., Improved training of Wasserstein GANs, NeurIPS 2017 (one-sided form: Petzka et al., ICLR 2018)
-class Lipschitz final : public zstar::Regularizer, public zstar::Probed, public zstar::Statistics {
+class Lipschitz final : public zstar::ExcessPenalty {
  public:
   struct Options {
     double bound = 0.9, radius = 0.1;
@@ -25,41 +25,24 @@ class Lipschitz final : public zstar::Regularizer, public zstar::Probed, public 
                       zstar::opt("radius", &Options::radius, "r relative to ‖z⋆‖, how far the other point is", zstar::above(0.0)),
                       zstar::opt("ascent", &Options::ascent, "gradient steps that turn d to where f stretches most; 0: a random direction", zstar::at_least(0))};
   }
-  Lipschitz(const Options& o, zstar::Host&) : o_(o) {}
+  Lipschitz(const Options& o, zstar::Host&) : ExcessPenalty(o.bound), o_(o) {}
 
-  void* query(std::string_view id) override {
-    if (id == zstar::Exemptions::id) return &exemptions_;
-    if (id == zstar::Statistics::id) return static_cast<zstar::Statistics*>(this);
-    return id == zstar::Probed::id ? static_cast<zstar::Probed*>(this) : nullptr;
-  }
-  /// Of the last penalty: mean and largest quotient over the batch.
-  std::vector<std::pair<std::string, Tensor>> statistics() override {
-    if (!values_.defined()) return {};
-    return {{"mean", values_.mean()}, {"max", values_.max()}};
-  }
+  void* query(std::string_view id) override { return id == zstar::Exemptions::id ? &exemptions_ : ExcessPenalty::query(id); }
 
-  Tensor penalty(const zstar::Solved& solved, const at::Generator& generator) override {
-    return penalty(solved, std::vector<State>{zstar::random_like(solved.equilibrium.z(), "normal", generator)});
-  }
-
-  /// \param probes  one: the first direction
-  Tensor penalty(const zstar::Solved& solved, const std::vector<State>& probes) override {
-    const torch::AutoGradMode grad(true);
+ private:
+  Tensor values(const zstar::Solved& solved, const State& direction) override {
     const State z = zstar::detached_state(solved.equilibrium.z()), y = solved.map(z);
     const Tensor size = zstar::length2_of(z).sqrt();
     const Tensor r = o_.radius * torch::where(size > 0, size, torch::ones_like(size));
-    State d = probes.front();
+    State d = direction;
     for (std::int64_t k = 0; k < o_.ascent; ++k) {
       const State point = zstar::leaves_of(moved(z, d, r)), image = solved.map(point);
       const State difference = zstar::detached_state(zstar::added(image, y, -1.0));
       d = zstar::detached_state(zstar::pulled_back(image, point, difference, /*create_graph=*/false));  // of ‖f(z + r d) − f(z)‖²/2
     }
-    const Tensor quotient = zstar::length2_of(zstar::added(solved.map(moved(z, d, r)), y, -1.0)).clamp_min(1e-30).sqrt() / r;
-    values_ = quotient.detach();
-    return (quotient - o_.bound).clamp_min(0).square().mean();
+    return zstar::length2_of(zstar::added(solved.map(moved(z, d, r)), y, -1.0)).clamp_min(1e-30).sqrt() / r;
   }
 
- private:
   /// z + r d/‖d‖ for each sample.
   static State moved(const State& z, const State& d, const Tensor& r) {
     const Tensor length = zstar::length2_of(d).sqrt();
@@ -68,7 +51,6 @@ class Lipschitz final : public zstar::Regularizer, public zstar::Probed, public 
 
   Options o_;
   zstar::Exemptions exemptions_{{{"slopes", "a map whose quotients stay below the bound costs nothing"}}};
-  Tensor values_;
 };
 
 }  // namespace

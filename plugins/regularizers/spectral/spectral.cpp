@@ -13,7 +13,7 @@ using zstar::State;
 ///
 /// \par Cost  norm: one evaluation of f, 2 k − 1 products; radius: one evaluation, k products on the graph
 /// \par Sources  Yoshida & Miyato, arXiv:1705.10941; Gelfand's formula ρ(J) = lim ‖Jᵏ‖^{1/k}
-class Spectral final : public zstar::Regularizer, public zstar::Probed, public zstar::Statistics {
+class Spectral final : public zstar::ExcessPenalty {
  public:
   struct Options {
     std::string of = "norm";
@@ -25,32 +25,14 @@ class Spectral final : public zstar::Regularizer, public zstar::Probed, public z
                       zstar::opt("iterations", &Options::iterations, "k, power iterations", zstar::at_least(1)),
                       zstar::opt("target", &Options::target, "values up to this cost nothing", zstar::at_least(0.0))};
   }
-  Spectral(const Options& o, zstar::Host&) : o_(o) {}
-
-  void* query(std::string_view id) override {
-    if (id == zstar::Statistics::id) return static_cast<zstar::Statistics*>(this);
-    return id == zstar::Probed::id ? static_cast<zstar::Probed*>(this) : nullptr;
-  }
-  /// Of the last penalty: mean and largest value over the batch.
-  std::vector<std::pair<std::string, Tensor>> statistics() override {
-    if (!values_.defined()) return {};
-    return {{"mean", values_.mean()}, {"max", values_.max()}};
-  }
-
-  Tensor penalty(const zstar::Solved& solved, const at::Generator& generator) override {
-    return penalty(solved, std::vector<State>{zstar::random_like(solved.equilibrium.z(), "normal", generator)});
-  }
-
-  /// \param probes  one: where the iteration begins
-  Tensor penalty(const zstar::Solved& solved, const std::vector<State>& probes) override {
-    const torch::AutoGradMode grad(true);
-    const State z = zstar::leaves_of(solved.equilibrium.z()), y = solved.map(z);
-    const Tensor value = o_.of == "norm" ? norm(y, z, probes.front()) : radius(y, z, probes.front());
-    values_ = value.detach();
-    return (value - o_.target).clamp_min(0).square().mean();
-  }
+  Spectral(const Options& o, zstar::Host&) : ExcessPenalty(o.target), o_(o) {}
 
  private:
+  Tensor values(const zstar::Solved& solved, const State& direction) override {
+    const State z = zstar::leaves_of(solved.equilibrium.z()), y = solved.map(z);
+    return o_.of == "norm" ? norm(y, z, direction) : radius(y, z, direction);
+  }
+
   static State unit(const State& u) {
     const Tensor length = zstar::length2_of(u).sqrt();
     const Tensor factor = torch::where(length > 0, length.reciprocal(), torch::zeros_like(length));
@@ -83,7 +65,6 @@ class Spectral final : public zstar::Regularizer, public zstar::Probed, public z
   }
 
   Options o_;
-  Tensor values_;
 };
 
 }  // namespace

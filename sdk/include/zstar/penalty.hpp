@@ -9,6 +9,8 @@
 #include <torch/types.h>
 
 #include "zstar/abi/map.hpp"
+#include "zstar/abi/regularizer.hpp"
+#include "zstar/abi/solver.hpp"
 
 namespace zstar {
 
@@ -77,5 +79,39 @@ inline State pulled_back(const State& y, const State& z, const State& u, bool cr
     if (!found[i].defined()) found[i] = torch::zeros_like(z[i]);
   return {std::move(found), z.axes()};
 }
+
+/// The mean square of what a value of each sample exceeds a bound by. The values begin with one direction, by default at random; of the last
+/// penalty their mean and the largest are in the metrics.
+class ExcessPenalty : public Regularizer, public Probed, public Statistics {
+ public:
+  explicit ExcessPenalty(double bound) : bound_(bound) {}
+
+  void* query(std::string_view id) override {
+    if (id == Statistics::id) return static_cast<Statistics*>(this);
+    return id == Probed::id ? static_cast<Probed*>(this) : nullptr;
+  }
+  std::vector<std::pair<std::string, Tensor>> statistics() override {
+    if (!last_.defined()) return {};
+    return {{"mean", last_.mean()}, {"max", last_.max()}};
+  }
+  Tensor penalty(const Solved& solved, const at::Generator& generator) override {
+    return penalty(solved, std::vector<State>{random_like(solved.equilibrium.z(), "normal", generator)});
+  }
+  /// \param probes  one: the direction
+  Tensor penalty(const Solved& solved, const std::vector<State>& probes) override {
+    const torch::AutoGradMode grad(true);
+    const Tensor found = values(solved, probes.front());
+    last_ = found.detach();
+    return (found - bound_).clamp_min(0).square().mean();
+  }
+
+ protected:
+  /// [B], differentiable in the parameters of the map.
+  virtual Tensor values(const Solved& solved, const State& direction) = 0;
+
+ private:
+  double bound_;
+  Tensor last_;
+};
 
 }  // namespace zstar
