@@ -72,7 +72,8 @@ inline void BadWindow::add(const Tensor& s, const Tensor& y, const Tensor& usabl
   wider.select(2, before).copy_(column);
   n_ = wider;
   const Tensor size2 = column.select(1, before);
-  const Tensor good = (usable.to(size2.device()) & size2.isfinite() & (size2 > 1e-28 * zstar::length2(products_, s))).unsqueeze(1);
+  const double rounding = rounding_of(s);
+  const Tensor good = (usable.to(size2.device()) & size2.isfinite() & (size2 > rounding * rounding * zstar::length2(products_, s))).unsqueeze(1);
   use_ = before > 0 ? torch::cat({use_, good}, 1) : good;
 }
 

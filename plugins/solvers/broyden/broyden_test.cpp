@@ -160,6 +160,18 @@ TEST(Broyden, StaysAccurateOverTwoHundredPairs) {
   EXPECT_EQ(out.report.reasons[0], Reason::converged);
 }
 
+TEST(Broyden, AChangeOfGThatIsRoundingTeachesNothing) {  // z + b: g is b everywhere, up to rounding
+  for (std::uint64_t seed = 1; seed <= 40; ++seed)
+    for (const torch::ScalarType dtype : {torch::kFloat64, torch::kFloat32})
+      for (const char* update : {"good", "bad"})
+        for (const bool search : {false, true}) {
+          const AffineMap f = zstar::testing::without_solution(3, 5, seed).to(dtype);
+          const auto out = run(f.map(), f.zeros(), {.tolerance = 1e-6, .max_evaluations = 80, .stop = "absolute"}, {{"update", std::string(update)}, {"line_search", search}, {"memory", std::int64_t{9}}});
+          for (const Reason reason : out.report.reasons) EXPECT_NE(reason, Reason::nonfinite) << seed << dtype << update << search;
+          EXPECT_TRUE(out.z[0].isfinite().all().item<bool>());
+        }
+}
+
 TEST(Broyden, SamplesAreSolvedAsIfTheyWereAlone) {
   const AffineMap f{matrix_of_norm(8, 0.95, 27), randn({4, 8}, 28)};
   Tensor z0 = torch::zeros({4, 8}, torch::kFloat64);

@@ -22,6 +22,8 @@ inline bool finite(double x) { return std::isfinite(x); }
 inline Tensor finite(const Tensor& x) { return x.isfinite(); }
 inline double nothing(double) { return 0; }
 inline Tensor nothing(const Tensor& x) { return torch::zeros_like(x); }
+inline double magnitude(double x) { return std::abs(x); }
+inline Tensor magnitude(const Tensor& x) { return x.abs(); }
 
 /// H ≈ (J − I)⁻¹, H_0 = −β I, for each sample: H_{k+1} = (I + c_k l_k r_kᵀ) H_k with r_k = s_k = z_{k+1} − z_k and
 /// c_k l_k = (s_k − H_k y_k) / (s_kᵀ H_k y_k), y_k = Δg.
@@ -29,6 +31,7 @@ inline Tensor nothing(const Tensor& x) { return torch::zeros_like(x); }
 /// After a full step s_k = −H_k g_k the vector l_k is the next step itself, up to a factor, so that one vector a step is all
 /// that is remembered (Kelley 1995, section 7.3); H v is one pass over them. After any other step l_k is formed and kept.
 /// No system is solved, and the form is as accurate after 200 pairs as after two. When it is full, the newest pair alone stays.
+/// A pair whose sᵀ H y is what rounding leaves where g does not change, or tiny beside ‖s‖ ‖H y‖, is left out.
 class ProductForm {
  public:
   struct Before {
@@ -65,12 +68,17 @@ class ProductForm {
   zstar::ChainResult run(const Tensor& a, const Tensor& b, const std::vector<Tensor>& l, const std::vector<Tensor>& r, const Tensor& c) const {
     return products_.chain(a, b, l, r, l.empty() ? Tensor() : c, Tensor());
   }
+  /// Whether a pair says anything of J. \param pivot, ss, image2  sᵀ H y, ⟨s, s⟩, ⟨H y, H y⟩, the first and the last with the rounding of H g
+  template <class X>
+  auto tells(const X& pivot, const X& ss, const X& image2) const {
+    return finite(pivot) & (magnitude(pivot) > rounding_ * ss) & (pivot * pivot > 1e-16 * ss * image2);
+  }
   /// Step and factor after a full step. Scalars of one sample, or the same of all samples as [B].
   /// \param alpha, dd  the last step is α d, dd = ⟨d, d⟩ \param dv, vv  ⟨d, v⟩, ⟨v, v⟩, where H g = −β v \return α of d = v; c
   template <class X, class M>
   std::pair<X, X> full_step(const X& alpha, const X& dd, const X& dv, const X& vv, const M& moved) const {
     const X ss = alpha * alpha * dd, sh = -beta_ * alpha * dv, pivot = sh + ss, image2 = beta_ * beta_ * vv + 2.0 * sh + ss;
-    const M usable = moved & finite(pivot) & (pivot * pivot > 1e-16 * ss * image2);
+    const M usable = moved & tells(pivot, ss, image2);
     const X next = choose(usable, beta_ * ss / pivot, nothing(ss) + beta_);
     return {next, choose(usable, next / (alpha * dd), nothing(ss))};
   }
@@ -85,7 +93,7 @@ class ProductForm {
 
   zstar::Products& products_;
   std::int64_t memory_;
-  double beta_;
+  double beta_, rounding_ = 0;  // rounding_: of sᵀ H y, relative to ⟨s, s⟩
   Kept kept_;
   std::vector<Tensor> left_, right_;   // l_k, r_k, [B, D]
   Tensor c_;                           // [B, pairs], float64; 0: the sample does not know the pair
@@ -135,6 +143,7 @@ inline void ProductForm::append(const Tensor& c) {
 
 inline void ProductForm::restart(const Tensor& z, const Tensor& fz) {
   clear();
+  rounding_ = rounding_of(z);
   const auto r = run(fz, z, {}, {}, {});
   direct(r.v);
   size2_ = r.dots.select(1, 0).contiguous();
@@ -149,7 +158,7 @@ inline void ProductForm::renew(const Tensor& z, const Tensor& fz, const Before& 
   const Tensor dots = products_.dots({s, y}, {s, y});  // [B, 2, 2]
   const auto dot = [&dots](std::int64_t i, std::int64_t j) { return dots.select(1, i).select(1, j); };
   const Tensor pivot = -beta_ * dot(0, 1);  // sᵀ H y
-  const Tensor good = usable.to(pivot.device()) & pivot.isfinite() & (pivot * pivot > 1e-16 * dot(0, 0) * beta_ * beta_ * dot(1, 1));
+  const Tensor good = usable.to(pivot.device()) & tells(pivot, dot(0, 0), beta_ * beta_ * dot(1, 1));
   right_.push_back(kept_(s)), left_.push_back(kept_(torch::add(s, y, beta_)));  // s − H y, H = −β I
   append(torch::where(good, pivot.reciprocal(), torch::zeros_like(pivot)));
   const auto r = run(fz, z, left_, right_, c_);
@@ -225,7 +234,7 @@ inline void ProductForm::advance_by_part(const Tensor& z, const Tensor& fz, cons
   const Tensor image2 = beta_ * beta_ * dot(1, 1) - 2 * beta_ * dot(1, 2) + dot(2, 2);
   const Tensor m = usable.to(pivot.device()), fresh = stale_.defined() ? m & ~stale_ : m;
   if (stale_.defined()) stale_ = stale_ & ~m;
-  const Tensor good = fresh & pivot.isfinite() & (pivot * pivot > 1e-16 * dot(0, 0) * image2);
+  const Tensor good = fresh & tells(pivot, dot(0, 0), image2);
   const Tensor none = torch::zeros_like(pivot), ones = torch::ones_like(pivot);
   const Tensor left = products_.combine(s, {v, p}, torch::stack({ones * beta_, -ones}, 1));  // s − H y
   const Tensor next = products_.combine(v, {v, left}, torch::stack({ones * (beta_ - 1), torch::where(good, -sh / pivot, none)}, 1));
