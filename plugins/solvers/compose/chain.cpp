@@ -43,7 +43,7 @@ class Chain final : public zstar::Solver, public zstar::Backtracking, public zst
   }
   std::int64_t patience() const override { return static_cast<std::int64_t>(o_.solvers.size()); }
   /// Number of the solver that had each sample last, from 1.
-  std::vector<std::pair<std::string, Tensor>> statistics() override { return {{"solver", torch::tensor(final_, torch::kInt64)}}; }
+  std::vector<std::pair<std::string, Tensor>> statistics() override { return {{"solver", torch::tensor(final_, torch::kInt64)}, cohorts_.line_searches()}; }
 
   void begin(std::int64_t batch, std::int64_t width) override {
     cohorts_.begin(batch, width);

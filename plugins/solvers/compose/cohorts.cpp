@@ -13,13 +13,15 @@ std::unique_ptr<zstar::Solver> inner_solver(zstar::Host& host, const zstar::Part
 
 void Cohorts::begin(std::int64_t batch, std::int64_t width) {
   batch_ = batch, width_ = width;
-  cohorts_.resize(std::min<std::size_t>(cohorts_.size(), 1));  // the first copy is used again
-  if (cohorts_.empty()) cohorts_.push_back({make_(0), {}});
+  std::erase_if(cohorts_, [](const Cohort& cohort) { return cohort.kind != 0; });
+  cohorts_.resize(std::min<std::size_t>(cohorts_.size(), 1));  // a copy is used again
+  if (cohorts_.empty()) cohorts_.push_back({make_(0), {}, 0});
   Cohort& all = cohorts_[0];
   all.samples.resize(static_cast<std::size_t>(batch));
   for (std::int64_t b = 0; b < batch; ++b) all.samples[static_cast<std::size_t>(b)] = b;
-  all.begun = false;
+  all.begun = false, all.searched = Tensor();
   all.solver->begin(batch, width);
+  searches_.clear();
 }
 
 void Cohorts::leave(Cohort& cohort, const std::vector<char>& gone) {
@@ -38,7 +40,7 @@ void Cohorts::move(const std::vector<std::int64_t>& samples, std::size_t kind) {
   for (const std::int64_t b : samples) gone[static_cast<std::size_t>(b)] = 1;
   for (Cohort& cohort : cohorts_) leave(cohort, gone);
   std::erase_if(cohorts_, [](const Cohort& cohort) { return cohort.samples.empty(); });
-  cohorts_.push_back({make_(kind), samples});
+  cohorts_.push_back({make_(kind), samples, kind});
   cohorts_.back().solver->begin(static_cast<std::int64_t>(samples.size()), width_);
 }
 
@@ -57,18 +59,34 @@ void Cohorts::keep(const Tensor& rows) {
     for (std::int64_t& b : cohort.samples) b = place[static_cast<std::size_t>(b)];
 }
 
+Tensor Cohorts::proposed(Cohort& cohort, const Tensor& z, const Tensor& fz, std::vector<Tensor>& searched) {
+  cohort.begun = true;
+  const Tensor next = cohort.solver->propose(z, fz);
+  auto* solver = cohort.searches ? zstar::query<zstar::Statistics>(*cohort.solver) : nullptr;
+  cohort.searches = false;
+  if (!solver) return next;
+  for (const auto& [name, calls] : solver->statistics()) {
+    if (name != zstar::LineSearchCalls::name) continue;
+    searched.push_back((cohort.searched.defined() ? calls > cohort.searched : calls > 0).to(z.device()));
+    cohort.searched = calls, cohort.searches = true;
+  }
+  return next;
+}
+
 Tensor Cohorts::propose(const Tensor& z, const Tensor& fz) {
   device_ = z.device();
+  std::vector<Tensor> searched;
+  Tensor next;
   if (cohorts_.size() == 1 && std::is_sorted(cohorts_[0].samples.begin(), cohorts_[0].samples.end())) {
-    cohorts_[0].begun = true;
-    return cohorts_[0].solver->propose(z, fz);
+    next = proposed(cohorts_[0], z, fz, searched);
+  } else {
+    next = torch::empty_like(z);
+    for (Cohort& cohort : cohorts_) {
+      const Tensor rows = torch::tensor(cohort.samples, torch::kInt64).to(z.device());
+      next.index_copy_(0, rows, proposed(cohort, z.index_select(0, rows), fz.index_select(0, rows), searched));
+    }
   }
-  Tensor next = torch::empty_like(z);
-  for (Cohort& cohort : cohorts_) {
-    cohort.begun = true;
-    const Tensor rows = torch::tensor(cohort.samples, torch::kInt64).to(z.device());
-    next.index_copy_(0, rows, cohort.solver->propose(z.index_select(0, rows), fz.index_select(0, rows)));
-  }
+  if (!searched.empty()) searches_.count(torch::stack(searched));
   return next;
 }
 

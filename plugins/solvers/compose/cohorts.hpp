@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include <zstar/line_search.hpp>
 #include <zstar/mixed.hpp>
 #include <zstar/residual_window.hpp>
 #include <zstar/sdk.hpp>
@@ -29,17 +30,25 @@ class Cohorts {
   /// Gives these samples to a new copy, which knows nothing of them. \param samples  rising
   void move(const std::vector<std::int64_t>& samples, std::size_t kind);
   Tensor propose(const Tensor& z, const Tensor& fz);
+  /// Calls of f at which any copy, also one that is no more, stood at a shortened step: one call is counted once.
+  std::pair<std::string, Tensor> line_searches() const { return searches_.statistic(); }
 
  private:
   struct Cohort {
     std::unique_ptr<zstar::Solver> solver;
     std::vector<std::int64_t> samples;
-    bool begun = false;  // it has proposed: a solver that has not remembers no rows
+    std::size_t kind;
+    bool begun = false;      // it has proposed: a solver that has not remembers no rows
+    bool searches = true;    // its solver may count line searches
+    Tensor searched = {};    // how many it has counted
   };
   void leave(Cohort& cohort, const std::vector<char>& gone);
+  /// What the copy proposes. \param searched  takes, of a solver that counts its line searches, whether it stood at a shortened step
+  static Tensor proposed(Cohort& cohort, const Tensor& z, const Tensor& fz, std::vector<Tensor>& searched);
 
   Make make_;
   std::vector<Cohort> cohorts_;
+  zstar::LineSearchCalls searches_;
   std::int64_t batch_ = 0, width_ = 0;
   torch::Device device_ = torch::kCPU;  // of the state, where solvers want their indices
 };

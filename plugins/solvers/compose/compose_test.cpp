@@ -46,6 +46,18 @@ TEST(Chain, TheNextSolverStartsFromTheBestIterateWithoutRepeatingIt) {
   EXPECT_NEAR(out.report.trace.absolute[3], 0, 1e-12);
 }
 
+TEST(Chain, EverySolveBeginsWithTheFirstSolver) {
+  const auto solver = make_solver("chain", {{"solvers", Parts{{"fixed_point", {}}, {"newton_krylov", {}}}}});
+  const solve::Options o{.tolerance = 1e-10, .max_evaluations = 60};
+  for (int pass = 0; pass < 2; ++pass) {
+    const auto hard = solve::solve(*solver, "chain", slopes({-3.0}), State(torch::ones({1, 2}, torch::kFloat64)), o);
+    EXPECT_EQ(solvers_of(hard), (std::vector<std::int64_t>{2}));
+    const auto easy = solve::solve(*solver, "chain", slopes({0.5}), State(torch::zeros({1, 2}, torch::kFloat64)), o);
+    EXPECT_EQ(solvers_of(easy), (std::vector<std::int64_t>{1}));
+    EXPECT_NEAR(easy.report.trace.absolute[1] / easy.report.trace.absolute[0], 0.5, 1e-12);  // a plain step
+  }
+}
+
 TEST(Chain, ANonFiniteImageGoesToTheNextSolver) {
   int calls = 0;
   const FixedPointMap f([&calls](const State& z) {
@@ -140,6 +152,50 @@ TEST(Compose, SamplesThatStayAreNamedOnTheDeviceOfTheState) {  // the meta devic
   cohorts.move({1}, 0);
   cohorts.keep(torch::tensor({0, 2}, torch::kInt64));
   EXPECT_EQ(seen, (std::vector<torch::Device>{torch::kMeta, torch::kMeta}));
+}
+
+TEST(Compose, LineSearchesOfTheInnerSolverAreInTheReport) {
+  const FixedPointMap f([](const State& z) { return State(z[0] - 3 * z[0].atan()); });  // full steps from 6 overshoot
+  const solve::Options o{.tolerance = 1e-10, .max_evaluations = 60, .stop = "absolute"};
+  const Tensor z0 = torch::full({1, 1}, 6.0, torch::kFloat64);
+  const Part search{"broyden", {{"line_search", true}}};
+  const std::int64_t alone = run(search.name, f, z0, o, search.settings).report.line_search_calls;
+  EXPECT_GT(alone, 0);
+  const std::vector<std::pair<const char*, Settings>> transparent{{"chain", {{"solvers", Parts{search}}, {"growth", 1e9}, {"patience", std::int64_t{60}}}},
+                                                                  {"restart", {{"solver", Parts{search}}, {"growth", 1e9}}},
+                                                                  {"safeguard", {{"solver", Parts{search}}, {"growth", 1e9}, {"safeguard", 1e9}}},
+                                                                  {"delay", {{"solver", Parts{search}}, {"steps", std::int64_t{0}}}},
+                                                                  {"damping_schedule", {{"solver", Parts{search}}, {"from", 1.0}}}};
+  for (const auto& [name, settings] : transparent) EXPECT_EQ(run(name, f, z0, o, settings).report.line_search_calls, alone) << name;
+  const Settings nested{{"solvers", Parts{{"restart", transparent[1].second}}}, {"growth", 1e9}, {"patience", std::int64_t{60}}};
+  EXPECT_EQ(run("chain", f, z0, o, nested).report.line_search_calls, alone);
+}
+
+/// Stands at a shortened step whenever it is asked.
+struct Searching final : Solver, Statistics {
+  LineSearchCalls calls;
+  void* query(std::string_view id) override { return id == Statistics::id ? static_cast<Statistics*>(this) : nullptr; }
+  std::vector<std::pair<std::string, Tensor>> statistics() override { return {calls.statistic()}; }
+  void begin(std::int64_t, std::int64_t) override { calls.clear(); }
+  Tensor propose(const Tensor&, const Tensor& fz) override { return calls.count(torch::ones({1}, torch::kBool)), fz; }
+  void keep(const Tensor&) override {}
+};
+
+TEST(Compose, ACallAtWhichSeveralCopiesSearchIsCountedOnceAndNoneIsForgotten) {
+  zstar_compose::Cohorts cohorts([](std::size_t) { return std::make_unique<Searching>(); });
+  const Tensor z = torch::zeros({3, 2});
+  const auto calls = [&cohorts] { return cohorts.line_searches().second.item<std::int64_t>(); };
+  for (int solve = 0; solve < 2; ++solve) {
+    cohorts.begin(3, 2);
+    EXPECT_EQ(calls(), 0);
+    cohorts.propose(z, z);
+    cohorts.move({1}, 0);
+    cohorts.propose(z, z);
+    EXPECT_EQ(calls(), 2);
+    cohorts.move({0, 2}, 0);  // the first copy is no more
+    cohorts.propose(z, z);
+    EXPECT_EQ(calls(), 3);
+  }
 }
 
 TEST(Compose, ASolverThatChoosesItsEvaluationsIsRefused) {

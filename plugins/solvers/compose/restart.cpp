@@ -12,7 +12,7 @@ using zstar_compose::Progress;
 /// the sample goes on from its best iterate.
 ///
 /// \par Cost per iteration  that of the inner solver, 4 passes over the state; on a device, one read-back of B numbers
-class Restart final : public zstar::Solver {
+class Restart final : public zstar::Solver, public zstar::Statistics {
  public:
   struct Options {
     zstar::Part solver{"anderson", {}};
@@ -32,6 +32,9 @@ class Restart final : public zstar::Solver {
   Restart(const Options& o, zstar::Host& host)
       : o_(o), best_(host.products()), first_(zstar_compose::inner_solver(host, o.solver, "solver")),
         cohorts_([this, &host](std::size_t) { return first_ ? std::move(first_) : zstar_compose::inner_solver(host, o_.solver, "solver"); }) {}
+
+  void* query(std::string_view id) override { return id == zstar::Statistics::id ? static_cast<zstar::Statistics*>(this) : nullptr; }
+  std::vector<std::pair<std::string, Tensor>> statistics() override { return {cohorts_.line_searches()}; }
 
   void begin(std::int64_t batch, std::int64_t width) override {
     cohorts_.begin(batch, width);
