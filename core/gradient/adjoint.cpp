@@ -4,7 +4,9 @@
 #include <stdexcept>
 
 #include "core/gradient/gmres.hpp"
+#include "core/gradient/tally.hpp"
 #include "zstar/abi/linear.hpp"
+#include "zstar/adjoint_report.hpp"
 
 namespace zstar::gradient {
 namespace {
@@ -57,10 +59,21 @@ Tensor AdjointRunner::solve(const AdjointProblem& problem, const Tensor& start) 
   return u;
 }
 
+Report AdjointRunner::report_of(const AdjointProblem& problem, const Tensor& u, std::int64_t products) const {
+  const Tensor& v = problem.cotangent;
+  if (!options_.residual && options_.failed_samples == "keep") return unmeasured(method_, v.size(0), products);
+  const torch::NoGradGuard no_grad;
+  return adjoint_report(solve::local_products(), method_, v + problem.vjp(u) - u, v, {.products = products + 1, .tolerance = solver_.options.tolerance});
+}
+
 Tensor AdjointRunner::run(const Adjoint& method, const AdjointProblem& problem) {
   const std::size_t before = reports_.size();
-  const Tensor u = method(problem, *this);
-  if (reports_.size() == before || options_.failed_samples == "keep") return u;
+  std::int64_t products = 0;
+  AdjointProblem counted = problem;
+  counted.vjp = [&products, &problem](const Tensor& u) { return ++products, problem.vjp(u); };
+  const Tensor u = method(counted, *this);
+  if (reports_.size() == before) record(report_of(problem, u, products));
+  if (options_.failed_samples == "keep") return u;
   const std::vector<Reason> reasons = reports_.back().reasons;
   const Tensor lost = torch::zeros({static_cast<std::int64_t>(reasons.size()), 1}, torch::kBool);
   for (std::size_t b = 0; b < reasons.size(); ++b) lost.data_ptr<bool>()[b] = failed(reasons[b]);

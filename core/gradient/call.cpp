@@ -26,13 +26,15 @@ bool names_all(const FixedPointMap& f, const State& y, std::uint64_t first) {
   return true;
 }
 
-/// f + δ with δ = 0 on the graph, so that what reaches δ is the adjoint, whatever the method is. Evaluations and products are counted.
+/// f + δ with δ = 0 on the graph, so that what reaches δ is the adjoint, whatever the method is.
+/// \param watched  counts evaluations and products; may be null
 FixedPointMap with_offset(const FixedPointMap& f, const State& delta, const std::shared_ptr<Watched>& watched) {
   const auto add = [watched](const State& y, const Tensor* offsets) {
-    ++watched->evaluations;
     std::vector<Tensor> sum;
     for (std::size_t i = 0; i < y.size(); ++i) sum.push_back(y[i] + offsets[i]);
     State shifted(std::move(sum), y.axes());
+    if (!watched) return shifted;
+    ++watched->evaluations;
     const bool tracked = torch::GradMode::is_enabled() && std::all_of(shifted.begin(), shifted.end(), [](const Tensor& t) { return t.requires_grad(); });
     return tracked ? tapped(shifted, [watched](const auto&) { ++watched->products; }) : shifted;
   };
@@ -73,10 +75,10 @@ State Call::implicit(const FixedPointMap& f, const State& z, Adjoint adjoint, Ja
   call->f = f;
   call->at = z_star;
   call->forward = estimate_;
-  call->adjoint = [method = std::move(adjoint), part = current_, solver = parts_.adjoint, options = parts_.options, starts = starts_, keys = keys_,
+  call->adjoint = [method = std::move(adjoint), part = current_, name = name_, solver = parts_.adjoint, options = parts_.options, starts = starts_, keys = keys_,
                    reports = result_.backward](const AdjointProblem& problem) {
     return guarded([&] { return call_text(*part, "gradient method", "its adjoint", {problem.cotangent}); },
-                   [&] { return AdjointRunner(solver, options, *starts, keys, *reports).run(method, problem); });
+                   [&] { return AdjointRunner(name, solver, options, *starts, keys, *reports).run(method, problem); });
   };
   if (jacobian_at == JacobianAt::graph) {
     ++result_.gradient_evaluations;
@@ -138,23 +140,24 @@ std::vector<State> Call::attached(const FixedPointMap& map, const State& z, std:
   }
 }
 
+/// f, with an offset where somebody asks for the adjoint that a backward pass amounts to.
+FixedPointMap Call::observed(const FixedPointMap& f, const State& z, const std::shared_ptr<Tally>& tally, const std::shared_ptr<Watched>& watched) const {
+  if (!watched && !parts_.options.residual) return f;
+  if (watched) watched->map = f, watched->at = detached(z);
+  return with_offset(f, source(zeros_of(z), [tally, watched, axes = z.axes()](const auto& adjoint) {
+    tally->arrived(adjoint);
+    if (watched) watched->adjoint = State(adjoint, axes), watched->complete = true;
+  }), watched);
+}
+
 std::shared_ptr<Tally> Call::attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched) {
   const bool last = index + 1 == count;
   current_ = last ? parts_.gradient : parts_.intermediate;
+  name_ = last ? parts_.gradient_name : "intermediate";
   tracked_ = 0, solves_ = false;
   const torch::AutoGradMode grad(true);
-  const bool measured = parts_.options.residual && current_->query(ByAutograd::id);
-  auto tally = std::make_shared<Tally>(last ? parts_.gradient_name : "intermediate", z, result_.backward, measured);
-  FixedPointMap map = f;
-  if (watched) {
-    watched->map = f;
-    watched->at = detached(z);
-    map = with_offset(f, source(zeros_of(z), [watched, axes = z.axes()](const auto& gradients) {
-      watched->adjoint = State(gradients, axes);
-      watched->complete = true;
-    }), watched);
-  }
-  std::vector<State> states = attached(map, measured ? tally->begin() : detached(z), index, count);
+  auto tally = std::make_shared<Tally>(name_, f, z, result_.backward, parts_.options.residual ? std::optional(parts_.adjoint.options.tolerance) : std::nullopt);
+  std::vector<State> states = attached(observed(f, z, tally, watched), detached(z), index, count);
   if (solves_) tally = nullptr;
   else tally->spent(tracked_);
   for (State& state : states) {

@@ -3,6 +3,7 @@
 
 #include <exception>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/gradient/layer.hpp"
@@ -29,6 +30,7 @@ class Call final : public GradientServices {
  private:
   solve::Outcome climbed(Solver& solver, const FixedPointMap& f, const State& z, solve::Options options, std::vector<std::int64_t> sample_at);
   solve::Outcome in_low(const FixedPointMap& low, const State& z, const solve::Options& options);
+  FixedPointMap observed(const FixedPointMap& f, const State& z, const std::shared_ptr<Tally>& tally, const std::shared_ptr<Watched>& watched) const;
   /// What the current method makes of z, under the guard.
   std::vector<State> attached(const FixedPointMap& map, const State& z, std::size_t index, std::size_t count);
 
@@ -40,6 +42,7 @@ class Call final : public GradientServices {
   Equilibrium& result_;
   std::shared_ptr<Solver> estimate_;
   std::shared_ptr<GradientMethod> current_;  // whose attach runs
+  std::string name_;                         // of it, for reports
   std::exception_ptr of_map_;
   std::int64_t tracked_ = 0;  // evaluations of the current method on the graph
   bool solves_ = false;       // whether it put a node with an adjoint problem on the graph

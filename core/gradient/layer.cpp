@@ -71,7 +71,10 @@ void solve_from_start(Call& call, const Problem& p, const LayerParts& parts, con
     report.best[b] = report.evaluations[b];
     if (report.first_converged[b] > 0) report.first_converged[b] = report.evaluations[b];
   }
-  if (const auto* autograd = zstar::query<ByAutograd>(*parts.gradient); tally && autograd && autograd->whole) tally->ended(report.reasons);
+  const auto* autograd = zstar::query<ByAutograd>(*parts.gradient);
+  const bool whole = autograd && autograd->whole;
+  if (tally && whole) tally->spent(result.gradient_evaluations);  // each is differentiated, on the graph or made again
+  if (tally) tally->ended(result.fixed_point, whole ? report.reasons : std::vector<Reason>());
   result.forward.push_back(std::move(report));
 }
 

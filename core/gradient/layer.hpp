@@ -48,8 +48,7 @@ struct Options {
                {"cotangent", "none"}),
         opt("checkpoint", &O::checkpoint, "keep no graph of an evaluation of f that is tracked: backward makes it again, with the same random numbers"),
         opt("residual", &O::residual,
-            "report how far the adjoint equation is from solved where the method leaves the adjoint to autograd, for one more product backward; "
-            "methods that solve it report it anyway"),
+            "report how far the adjoint equation is from solved where the method itself does not, for at most one evaluation of f and one product backward"),
         opt("certificate", &O::certificate, "steps between certificates, which say how wrong the gradient is; 0: none", at_least(0)),
         opt("certificate_products", &O::certificate_products,
             "Lanczos steps of the estimate of σ_min(I − J), each three vector–Jacobian products; not needed where the map declares a bound", at_least(1)),

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "core/gradient/linearisation.hpp"
 #include "core/gradient/nodes.hpp"
 #include "core/solve/packing.hpp"
 #include "core/solve/solve.hpp"
@@ -11,6 +12,13 @@
 
 namespace zstar::gradient {
 namespace {
+
+Tensor packed(const solve::Packing& packing, std::vector<Tensor> values, const State& like) {
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = values[i].defined() ? values[i].detach() : torch::zeros_like(like[i]);
+  return packing.pack(State(std::move(values), like.axes()));
+}
+
+}  // namespace
 
 Report unmeasured(const std::string& method, std::int64_t batch, std::int64_t products) {
   const auto n = static_cast<std::size_t>(batch);
@@ -26,21 +34,8 @@ Report unmeasured(const std::string& method, std::int64_t batch, std::int64_t pr
   return report;
 }
 
-Tensor packed(const solve::Packing& packing, std::vector<Tensor> values, const State& like) {
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = values[i].defined() ? values[i].detach() : torch::zeros_like(like[i]);
-  return packing.pack(State(std::move(values), like.axes()));
-}
-
-}  // namespace
-
-Tally::Tally(std::string method, const State& z, std::shared_ptr<std::vector<Report>> reports, bool measured)
-    : method_(std::move(method)), batch_(solve::Packing(z).batch()), reports_(std::move(reports)) {
-  if (measured) z_ = detached(z);
-}
-
-State Tally::begin() {
-  return source(z_, [self = shared_from_this()](const auto& gradient) { self->arrived(gradient); });
-}
+Tally::Tally(std::string method, FixedPointMap f, const State& z, std::shared_ptr<std::vector<Report>> reports, std::optional<double> tolerance)
+    : method_(std::move(method)), f_(std::move(f)), z_(detached(z)), batch_(solve::Packing(z).batch()), tolerance_(tolerance), reports_(std::move(reports)) {}
 
 State Tally::seen(const State& state) {
   if (std::none_of(state.begin(), state.end(), [](const Tensor& t) { return t.requires_grad(); })) return state;
@@ -59,11 +54,11 @@ void Tally::came(std::size_t slot, const std::vector<Tensor>& cotangent) {
     if (!reasons_.empty()) reports_->back().reasons = reasons_;
   }
   seen_[slot] = 1;
-  if (!z_.empty()) cotangents_[slot] = cotangent;
+  if (tolerance_) cotangents_[slot] = cotangent;
 }
 
-/// The last node of a backward pass that was asked for all gradients.
-void Tally::arrived(const std::vector<Tensor>& gradient) {
+void Tally::arrived(const std::vector<Tensor>& adjoint) {
+  if (!tolerance_) return;
   const torch::NoGradGuard no_grad;
   const solve::Packing packing(z_);
   Tensor v;
@@ -74,9 +69,8 @@ void Tally::arrived(const std::vector<Tensor>& gradient) {
   }
   std::fill(seen_.begin(), seen_.end(), 0);
   if (!v.defined() || report_ >= reports_->size()) return;
-  Report& report = (*reports_)[report_];
-  report = adjoint_report(solve::local_products(), method_, packed(packing, gradient, z_), v, {.products = products_ + 1});
-  if (!reasons_.empty()) report.reasons = reasons_;
+  const Tensor u = packed(packing, adjoint, z_), r = v + Linearisation(f_, z_).vjp(u) - u;
+  (*reports_)[report_] = adjoint_report(solve::local_products(), method_, r, v, {.products = products_ + 1, .tolerance = *tolerance_});
 }
 
 }  // namespace zstar::gradient

@@ -52,21 +52,94 @@ TEST(Tally, MethodsThatLeaveTheAdjointToAutogradReportTheirProductsAndReason) {
   }
 }
 
-TEST(Tally, TheResidualOfStepsOnTheGraphCostsOneProduct) {
+TEST(Tally, TheResidualOfAnyMethodCostsOneProduct) {
   const AffineMap f = affine();
-  const std::vector<std::pair<std::string, Settings>> methods{{"phantom", {{"steps", std::vector<std::int64_t>{4}}}},
-                                                              {"phantom", {{"steps", std::vector<std::int64_t>{5}}, {"beta", 0.6}}},
-                                                              {"jacobian_free", {}},
-                                                              {"unrolled", {{"steps", std::int64_t{7}}, {"beta", 0.8}}}};
-  for (const auto& [method, settings] : methods) {
+  struct Case {
+    std::string method;
+    Settings settings;
+    std::int64_t products;
+  };
+  const std::vector<Case> methods{{"phantom", {{"steps", std::vector<std::int64_t>{4}}}, 4},
+                                  {"phantom", {{"steps", std::vector<std::int64_t>{5}}, {"beta", 0.6}}, 5},
+                                  {"jacobian_free", {}, 1},
+                                  {"unrolled", {{"steps", std::int64_t{7}}, {"beta", 0.8}}, 7},
+                                  {"truncated", {{"steps", std::int64_t{9}}, {"tracked", std::int64_t{4}}}, 4},
+                                  {"reversible", {{"steps", std::int64_t{6}}}, 12}};
+  for (const auto& [method, settings, products] : methods) {
     const Backward run = backward(f, method, settings, true);
     for (std::size_t b = 0; b < 3; ++b) {
       EXPECT_NEAR(run.report().residual[b], run.residual(f, static_cast<std::int64_t>(b)), 1e-12) << method;
       EXPECT_NEAR(run.report().relative[b], run.report().residual[b] / run.v[static_cast<std::int64_t>(b)].norm().item<double>(), 1e-12) << method;
-      EXPECT_EQ(run.report().reasons[b], Reason::budget) << method;  // of 7 damped steps from zero, too
+      EXPECT_EQ(run.report().reasons[b], Reason::budget) << method;  // of a few steps from zero, too
     }
-    EXPECT_EQ(run.report().calls, run.e.gradient_evaluations + 1) << method;
+    EXPECT_EQ(run.report().calls, products + 1) << method;
   }
+}
+
+TEST(Tally, WhatIsMeasuredHasConvergedWithinTheToleranceOfTheAdjoint) {
+  const AffineMap f = affine();
+  for (const char* method : {"unrolled", "reversible", "truncated"}) {
+    Settings settings{{"steps", std::int64_t{200}}};
+    if (std::string(method) == "truncated") settings.push_back({"tracked", std::int64_t{200}});
+    const Backward run = backward(f, method, settings, true);
+    for (std::size_t b = 0; b < 3; ++b) {
+      EXPECT_LT(run.residual(f, static_cast<std::int64_t>(b)), 1e-12) << method;
+      EXPECT_EQ(run.report().reasons[b] == Reason::converged, run.report().relative[b] <= 1e-13) << method;
+      EXPECT_EQ(run.report().tolerance, 1e-13) << method;
+    }
+  }
+}
+
+/// u = v + Jᵀv, without a word.
+class TwoTerms final : public GradientMethod {
+ public:
+  std::vector<State> attach(const FixedPointMap& f, const State& z, std::int64_t, std::int64_t, GradientServices& services) override {
+    return {services.implicit(f, z, [](const AdjointProblem& p, AdjointServices&) { return p.cotangent + p.vjp(p.cotangent); }, JacobianAt::state)};
+  }
+};
+
+/// u = v, and nothing of it by the services of the layer.
+class Alone final : public GradientMethod {
+ public:
+  std::vector<State> attach(const FixedPointMap& f, const State& z, std::int64_t, std::int64_t, GradientServices&) override { return {f(z)}; }
+};
+
+gradient::Layer layer_of(std::shared_ptr<GradientMethod> method, const gradient::Options& options) {
+  gradient::LayerParts parts{choice("anderson", tight), choice("fixed_point", tight), std::move(method), make<GradientMethod>(Kind::gradient, "phantom"), options};
+  parts.gradient_name = "silent";
+  return gradient::Layer(std::move(parts));
+}
+
+TEST(Tally, AMethodThatRecordsNothingHasAReportToo) {
+  const AffineMap f = affine();
+  const Tensor v = randn({3, 6}, 5);
+  for (const bool solves : {false, true})
+    for (const bool residual : {false, true}) {
+      std::shared_ptr<GradientMethod> method;
+      if (solves) method = std::make_shared<TwoTerms>();
+      else method = std::make_shared<Alone>();
+      auto deq = layer_of(method, {.residual = residual});
+      const Equilibrium e = deq.solve(f.map(), z0);
+      f.b.mutable_grad() = Tensor();
+      (v * e.z()[0]).sum().backward();
+      const Tensor u = f.b.grad(), r = v + u.mm(f.a) - u;
+      ASSERT_EQ(e.backward->size(), 1u);
+      const Report& report = e.backward->front();
+      EXPECT_EQ(report.method, "silent");
+      EXPECT_EQ(report.calls, (solves ? 1 : 0) + (residual ? 1 : 0));
+      for (std::size_t b = 0; b < 3; ++b) {
+        EXPECT_EQ(report.reasons[b], Reason::budget);
+        if (residual) EXPECT_NEAR(report.residual[b], r[static_cast<std::int64_t>(b)].norm().item<double>(), 1e-12);
+        else EXPECT_TRUE(std::isnan(report.residual[b]));
+      }
+    }
+}
+
+TEST(Tally, AFailedSampleOfAMethodThatRecordsNothingIsGoverned) {
+  const AffineMap f{1.5 * torch::eye(6, torch::kFloat64), randn({3, 6}, 3).requires_grad_()};  // v + Jᵀv is worse than no adjoint at all
+  auto deq = layer_of(std::make_shared<TwoTerms>(), {.failed_samples = "zero"});
+  const Tensor u = torch::autograd::grad({deq.solve(f.map(), z0).z()[0].sum()}, {f.b})[0];
+  EXPECT_EQ(u.abs().max().item<double>(), 0);
 }
 
 TEST(Tally, ASeriesThatGrewHasDiverged) {

@@ -62,9 +62,7 @@ class Reversible final : public zstar::GradientMethod, public zstar::Statistics 
     if (predicted_ > o_.tolerance)
       host_.warn("reversible: states made again may be wrong by " + std::to_string(predicted_) + " of their size; lower every or beta, or use a wider dtype");
     Course course{f, o_.beta, {}, {}, {}, {}, every};
-    State z = z0;
-    for (std::size_t i = 0; i < z.size(); ++i) z[i] = z[i].detach();  // on the graph where a residual is asked for
-    State y = z;
+    State z = z0, y = z0;
     {
       const torch::NoGradGuard no_grad;
       for (std::int64_t k = 0; k < o_.steps; ++k) {

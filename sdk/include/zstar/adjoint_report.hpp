@@ -1,5 +1,6 @@
 #pragma once
-/// \file The report of a gradient method that solves the adjoint equation by itself, or leaves it to autograd. Compiled into the plugin.
+/// \file The report of a gradient method that solves the adjoint equation by itself, which knows its residual; the layer makes those of methods that
+/// record none. Compiled into the plugin.
 
 #include <cmath>
 #include <limits>
@@ -11,8 +12,7 @@
 
 namespace zstar {
 
-/// By query of a gradient method: it solves no adjoint equation, autograd differentiates its evaluations of f. No sample of it can fail,
-/// and the layer makes its reports; where `[gradient] residual` asks for it, the state that the method is handed is on the graph.
+/// By query of a gradient method: it solves no adjoint equation, autograd differentiates its evaluations of f. No sample of it can fail.
 struct ByAutograd {
   static constexpr std::string_view id = "zstar.gradient.by-autograd/1";
   bool whole = false;  ///< every step from the start is differentiated: the gradient is right where the iteration has converged
