@@ -72,14 +72,14 @@ void stiff(SolverSubject& s, Scope& scope) {
   const Tensor found = residuals_of(f, out.z);
   const double worst = (found[0] / found[1]).max().item<double>();
   scope.note("relative residual", worst);
-  const auto plain = plain_solver();
-  const Tensor left = residuals_of(f, solve::solve(*plain, "plain", f, State(f.zeros()), {.tolerance = 1e-8, .max_evaluations = 300}).z);
-  const double by_plain = (left[0] / left[1]).max().item<double>();
   const bool accelerates = s.claims<Claims>().accelerates;
-  // damping by a half costs plain iteration a factor of 5 here
-  scope.expect(worst <= (accelerates ? 0.1 : 10) * by_plain, "300 evaluations on a stiff map leave a relative residual of " + text(worst) + "; of one that " +
-                                                                 (accelerates ? "claims to accelerate, a tenth" : "claims nothing, ten times") + " of plain iteration's " +
-                                                                 text(by_plain) + " is asked at most");
+  const std::int64_t by_plain_in = accelerates ? 428 : 300;  // 30 % fewer are claimed: 0.7 × 428 = 300
+  const auto plain = plain_solver();
+  const Tensor left = residuals_of(f, solve::solve(*plain, "plain", f, State(f.zeros()), {.tolerance = 1e-8, .max_evaluations = by_plain_in}).z);
+  const double by_plain = (left[0] / left[1]).max().item<double>();
+  const std::string asked = accelerates ? "one that claims to accelerate must leave no more than" : "ten times as much is allowed as";
+  scope.expect(worst <= (accelerates ? 1 : 10) * by_plain, "300 evaluations on a stiff map leave a relative residual of " + text(worst) + "; " + asked + " plain iteration in " +
+                                                               std::to_string(by_plain_in) + ", which leaves " + text(by_plain));  // damping by a half costs it a factor of 5 here
 }
 
 void without_solution(SolverSubject& s, Scope& scope, std::uint64_t seed) {
@@ -205,7 +205,7 @@ std::vector<Check<SolverSubject>> solver_problem_checks() {
           {"at_solution", "leaves a solution where it is", at_solution},
           {"one_converged", "leaves a sample alone that has converged already", one_converged},
           {"rotation", "makes progress on a rotation of radius 0.9", rotation},
-          {"stiff", "on a stiff map, at most ten times the residual of plain iteration; a tenth of it where acceleration is claimed", stiff},
+          {"stiff", "on a stiff map, at most ten times the residual of plain iteration; that of 428 evaluations for 300 where acceleration is claimed", stiff},
           {"no_solution", "does not report a solution where there is none", no_solution},
           {"nonfinite", "a sample that turns NaN keeps its last finite state, and the others converge", nonfinite},
           {"memory_one", "converges with the least memory", memory_one},

@@ -34,13 +34,15 @@ class Affine {
   bool affords_product() const { return calls_ + 1 < f_.limits().max_evaluations; }
   bool affords_step() const { return calls_ < f_.limits().max_evaluations; }
 
-  /// A p = p − (f(u₀ + p) − f(u₀)); nothing once the solve is over.
+  /// A p = p − (f(u₀ + p) − f(u₀)), 0 where that is what rounding leaves; nothing once the solve is over.
   std::optional<Tensor> product(const Tensor& p) {
     const Tensor length = p.norm(2, {1}, true), ratio = apart(image_).norm(2, {1}, true) / length;
     const Tensor scale = torch::where(ratio.isfinite() & (ratio > 0), ratio, torch::ones_like(ratio));  // p as large as f(u₀), or rounding would drown it
     const auto y = evaluate(base_ + whole(p * scale), zstar::Purpose::probe);
     if (!y) return std::nullopt;
-    return p - apart(*y - image_) / scale;
+    const Tensor w = p - apart(*y - image_) / scale;
+    const double rounding = p.scalar_type() == torch::kFloat64 ? 1e-14 : 5e-6;
+    return torch::where(w.norm(2, {1}, true) <= rounding * length, torch::zeros({}, w.options()), w);
   }
 
   /// f(u) − u at u = u₀ + x as measured. \return nothing once the solve is over
@@ -108,11 +110,13 @@ class LinearBase : public zstar::Solver, public zstar::Driver, public zstar::Lin
     if (start.size(0) < 2) return false;
     return space_ == "batch" || (space_ == "auto" && facts_ && !facts_->samples_independent);
   }
-  /// An affine map leaves the residual that the recurrence says. \throws std::runtime_error  for one that does not
-  void expect_affine(const Tensor& before, const Tensor& predicted, const Tensor& measured) const {
+  /// An affine map leaves the residual that the recurrence says, up to the rounding of f. \param x  how far the state is from the start, [B, D]
+  /// \throws std::runtime_error  for one that does not
+  void expect_affine(const Tensor& before, const Tensor& predicted, const Tensor& measured, const Tensor& x) const {
     if (facts_) return;
     const bool wide = before.scalar_type() == torch::kFloat64;
-    const Tensor size = before.norm(2, {1}), allowed = 10 * predicted.to(size.scalar_type()) + (wide ? 1e-6 : 1e-2) * size;
+    const Tensor size = before.norm(2, {1}),
+                 allowed = 10 * predicted.to(size.scalar_type()) + (wide ? 1e-6 : 1e-2) * size + (wide ? 1e-13 : 1e-5) * x.norm(2, {1});
     const Tensor found = measured.norm(2, {1});
     if (!(found > allowed).any().item<bool>()) return;
     throw std::runtime_error(std::string(name_) + " solves affine maps, as the adjoint equation is one; this map is none: where an affine one would leave a residual of at most " +

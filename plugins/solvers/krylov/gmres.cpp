@@ -54,7 +54,7 @@ class Gmres final : public zstar_krylov::LinearBase {
       x = x + (o_.preconditioner == "forward" && estimate() ? inverse(problem, y, start) : y);
       const auto measured = problem.residual(x);
       if (!measured || space.size() == 0) return {};
-      expect_affine(r, residuals(space, r.size(0)).to(r.device()), *measured);
+      expect_affine(r, residuals(space, r.size(0)).to(r.device()), *measured, x);
       r = *measured;
     }
     return {};

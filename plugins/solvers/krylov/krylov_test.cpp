@@ -99,6 +99,22 @@ TEST(Krylov, RefusesAMapThatIsNotAffineWithASentence) {
   }
 }
 
+TEST(Krylov, ASingularSystemIsNotTakenForAMapThatIsNotAffine) {
+  for (const char* name : {"gmres", "bicgstab"})
+    for (std::uint64_t seed = 1; seed <= 20; ++seed)
+      for (const Tensor& eigenvalues : {torch::ones({4}, torch::kFloat64), torch::tensor({1.0, 0.5, 0.25, -0.5}, torch::kFloat64)}) {
+        const AffineMap f{torch::diag(eigenvalues), randn({2, 4}, seed)};  // the first unknown has no solution
+        solve::Outcome out;
+        ASSERT_NO_THROW(out = run(name, f, {.tolerance = 1e-6, .max_evaluations = 80, .stop = "absolute"})) << name << seed;
+        for (std::int64_t b = 0; b < 2; ++b) {
+          const double z = out.z[0][b][0].item<double>(), c = f.b[b][0].item<double>();
+          EXPECT_TRUE(std::isfinite(z)) << name << seed;
+          const bool solved = out.report.reasons[static_cast<std::size_t>(b)] == Reason::converged;
+          EXPECT_TRUE(!solved || z + c == z) << name << seed;  // then it is a solution in this arithmetic
+        }
+      }
+}
+
 TEST(Krylov, E31SolvesTheAdjointOfADivergingIteration) {
   const AffineMap f = zstar::testing::rotation(2, 3, 1.5);
   for (const char* name : {"gmres", "bicgstab"}) {

@@ -41,7 +41,7 @@ class ShortRecurrence : public zstar_krylov::LinearBase {
       if (!recur(problem, x, predicted, targets)) return {};
       const auto measured = problem.residual(x);
       if (!measured) return {};
-      expect_affine(r, predicted.norm(2, {1}), *measured);
+      expect_affine(r, predicted.norm(2, {1}), *measured, x);
       r = *measured;
     }
     return {};

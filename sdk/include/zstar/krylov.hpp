@@ -62,9 +62,9 @@ class KrylovSpace {
     next = products_.combine(next, basis_, -second);
     const Tensor norm = products_.dots({next}, {next}).view({w.size(0)}).sqrt();
     const Tensor column = torch::cat({first + second, norm.unsqueeze(1), before.sqrt().unsqueeze(1)}, 1).cpu().contiguous();  // [B, k + 3]
-    const double epsilon = w.scalar_type() == torch::kFloat64 ? 1e-14 : 1e-6;
+    const bool wide = w.scalar_type() == torch::kFloat64;
     std::vector<double> keep(batch_);
-    for (std::size_t b = 0; b < batch_; ++b) keep[b] = rotate(b, column.data_ptr<double>() + b * (k + 3), epsilon);
+    for (std::size_t b = 0; b < batch_; ++b) keep[b] = rotate(b, column.data_ptr<double>() + b * (k + 3), wide);
     const Tensor mask = torch::tensor(keep, torch::kFloat64).to(norm.device());
     basis_.push_back(scaled(next, torch::where(mask > 0, norm, torch::zeros_like(norm))));
   }
@@ -91,7 +91,7 @@ class KrylovSpace {
   double h(std::size_t b, std::size_t row, std::size_t col) const { return h_[(b * most_ + row) * most_ + col]; }
 
   /// Applies the rotations so far to a column (k + 1 entries, the next norm, ‖w‖) and makes the next. \return > 0 if the space grew
-  double rotate(std::size_t b, const double* column, double epsilon) {
+  double rotate(std::size_t b, const double* column, bool wide) {
     const std::size_t k = basis_.size() - 1;
     double* g = g_.data() + b * (most_ + 1);
     if (!alive_[b]) return g[k + 1] = g[k], 0.0;
@@ -104,10 +104,10 @@ class KrylovSpace {
       c[i] = cosine * upper + sine * c[i + 1];
       c[i + 1] = -sine * upper + cosine * c[i + 1];
     }
-    const bool exhausted = !(column[k + 1] > epsilon * column[k + 2]);
+    const bool exhausted = !(column[k + 1] > (wide ? 1e-14 : 1e-6) * column[k + 2]);
     if (exhausted) c[k + 1] = 0;
     const double length = std::hypot(c[k], c[k + 1]);
-    if (!(length > std::numeric_limits<double>::min())) return alive_[b] = 0, g[k + 1] = g[k], 0.0;  // A v lies in the span: no gain
+    if (!(length > (wide ? 1e-12 : 1e-5) * column[k + 2])) return alive_[b] = 0, g[k + 1] = g[k], 0.0;  // A v lies in the span of those before, up to rounding: no gain
     const double cosine = cosine_[b * most_ + k] = c[k] / length, sine = sine_[b * most_ + k] = c[k + 1] / length;
     for (std::size_t i = 0; i < k; ++i) h(b, i, k) = c[i];
     h(b, k, k) = length;
