@@ -60,14 +60,16 @@ Outcome outcome(const fs::path& run) {
 }
 
 std::string draw_comparison(const std::vector<fs::path>& runs, const fs::path& svg, const std::vector<std::string>& only) {
-  const auto wanted = [&only](const std::string& key) { return only.empty() || std::find(only.begin(), only.end(), key) != only.end(); };
+  const auto wanted = [&only](const std::string& key, const std::string& kind) {
+    return only.empty() ? drawn(key, kind) : std::find(only.begin(), only.end(), key) != only.end();
+  };
   Panels panels;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     Panels own;
     for (const auto& r : read_records(runs[i]))
       for (const auto& [key, value] : r.items()) {
         const std::string kind = r["kind"].get<std::string>();
-        if (!value.is_number() || !drawn(key, kind) || !wanted(key)) continue;
+        if (!value.is_number() || !wanted(key, kind)) continue;
         auto& curves = own[kind + " " + key];
         if (curves.empty()) curves.push_back({std::string(1, static_cast<char>('A' + i % 26)) + " " + runs[i].parent_path().filename().string(), ""});
         curves[0].second += std::to_string(r["step"].get<std::int64_t>()) + " " + value.dump() + "\n";

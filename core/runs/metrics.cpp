@@ -76,7 +76,7 @@ void MetricsFile::add(const Record& record) {
 }
 
 bool drawn(const std::string& quantity, const std::string& kind) {
-  static const std::set<std::string> never{"step", "kind", "epoch", "lr"}, of_training{"loss", "forward_evaluations", "forward_residual_median"};
+  static const std::set<std::string> never{"step", "kind", "epoch", "lr"}, of_training{"loss", "forward_evaluations", "forward_residual_median", "gradient_error_bound", "gradient_error_estimate"};
   return kind == "train" ? of_training.count(quantity) > 0 : never.count(quantity) == 0;
 }
 

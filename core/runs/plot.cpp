@@ -55,7 +55,8 @@ std::string draw(const fs::path& svg, const Panels& panels, const std::string& a
                              std::to_string(rows) + "," + std::to_string(columns) + "\nset xlabel " + quote(across) + " noenhanced\n";
   int index = 0;
   for (const auto& [quantity, curves] : panels) {
-    script += quantity.find("residual") != std::string::npos ? "set logscale y\nset format y '10^{%T}'\n" : "unset logscale y\nset format y '%g'\n";
+    const bool spans_decades = quantity.find("residual") != std::string::npos || quantity.find("gradient_error") != std::string::npos;
+    script += spans_decades ? "set logscale y\nset format y '10^{%T}'\n" : "unset logscale y\nset format y '%g'\n";
     script += "set ylabel " + quote(quantity) + " noenhanced\nplot ";
     int number = 0;
     for (const auto& [title, points] : curves) {

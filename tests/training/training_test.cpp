@@ -207,6 +207,19 @@ TEST(Training, DrawsTheQuantitiesThatAreAskedForAlone) {
   EXPECT_THAT(runs::draw_comparison({run.run}, run.folder / "d.svg", {"los"}), HasSubstr("no run has records of 'los'"));
 }
 
+TEST(Training, DrawsTheCertificatesOfGradients) {
+  const Trained run({"train.epochs=3", "train.batch_size=10", "gradient.certificate=2"});
+  const auto text = [&run](const char* name) {
+    std::ifstream in(run.run / name);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  EXPECT_THAT(text("curves.dat"), HasSubstr("# gradient_error_"));
+  EXPECT_THAT(text("curves.gp"), HasSubstr("set logscale y\nset format y '10^{%T}'\nset ylabel 'gradient_error_"));
+  runs::draw_comparison({run.run}, run.folder / "c.svg", {"gradient_sigma_min"});  // what is not drawn unasked
+  std::ifstream in(run.folder / "c.dat");
+  EXPECT_THAT(std::string(std::istreambuf_iterator<char>(in), {}), HasSubstr("# train gradient_sigma_min"));
+}
+
 TEST(Training, ShowsABarOnATerminalAndPlainLinesElsewhere) {
   const std::vector<std::string> settings{"train.epochs=2", "train.batch_size=10"};
 
