@@ -17,7 +17,7 @@ Tensor unit(const Tensor& t) { return t / t.norm().clamp_min(1e-12); }
 class SpectralNorm final : public zstar::Norm {
  public:
   struct Options {
-    bool learn_scale = true, clip = false, settle = true;
+    bool learn_scale = true, clip = false, clip_below = true, settle = true;
     std::string scale = "scalar", of = "matrix";
     double target = 1.0, clip_value = 1.0;
     std::int64_t power_iterations = 1;
@@ -35,6 +35,7 @@ class SpectralNorm final : public zstar::Norm {
                    zstar::at_least(1)),
         zstar::opt("target", &Options::target, "operator norm without a learned scale, or g at first", zstar::above(0.0)),
         zstar::opt("clip", &Options::clip, "keep |φ| at or below clip_value"),
+        zstar::opt("clip_below", &Options::clip_below, "clip: a negative φ as well; false, as published: only one above clip_value"),
         zstar::opt("clip_value", &Options::clip_value, "bound of |φ|", zstar::above(0.0)),
         zstar::opt("power_iterations", &Options::power_iterations, "per solve in training", zstar::at_least(1)),
         zstar::opt("settle", &Options::settle, "bring u and v in line with weights that were loaded, or trained before they are evaluated; published programs do not")};
@@ -83,7 +84,7 @@ class SpectralNorm final : public zstar::Norm {
     });
     const Tensor zero = sigma == 0, g = o_.learn_scale ? stored[1] : torch::full({}, o_.target, weight.options());
     Tensor factor = (g / sigma.masked_fill(zero, 1.0)).masked_fill(zero, 0.0);  // a weight of zeros stays
-    if (o_.clip) factor = factor.clamp(-o_.clip_value, o_.clip_value);
+    if (o_.clip) factor = o_.clip_below ? factor.clamp(-o_.clip_value, o_.clip_value) : factor.clamp_max(o_.clip_value);
     return weight * factor.to(weight.scalar_type());
   }
 

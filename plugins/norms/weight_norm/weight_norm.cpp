@@ -12,7 +12,7 @@ using zstar::Geometry;
 class WeightNorm final : public zstar::Norm {
  public:
   struct Options {
-    bool learn_scale = true, clip = false;
+    bool learn_scale = true, clip = false, clip_below = true;
     std::optional<double> target;
     double clip_value = 1.0;
   };
@@ -23,6 +23,7 @@ class WeightNorm final : public zstar::Norm {
                    "norm of every row, at first if g is learned; unset: the norms of the weight as it is, or 1 without a learned scale",
                    zstar::above(0.0)),
         zstar::opt("clip", &Options::clip, "keep |φ| at or below clip_value"),
+        zstar::opt("clip_below", &Options::clip_below, "clip: a negative φ as well; false, as published: only one above clip_value"),
         zstar::opt("clip_value", &Options::clip_value, "bound of |φ|", zstar::above(0.0))};
   }
   WeightNorm(const Options& o, zstar::Host&) : o_(o) {}
@@ -38,7 +39,7 @@ class WeightNorm final : public zstar::Norm {
     const Tensor norm = slice_norms(v, geometry), zero = norm == 0;
     const Tensor g = o_.learn_scale ? stored.front() : torch::full_like(norm, o_.target.value_or(1.0));
     Tensor factor = (g / norm.masked_fill(zero, 1.0)).masked_fill(zero, 0.0);  // a row of zeros has no direction: it stays
-    if (o_.clip) factor = factor.clamp(-o_.clip_value, o_.clip_value);
+    if (o_.clip) factor = o_.clip_below ? factor.clamp(-o_.clip_value, o_.clip_value) : factor.clamp_max(o_.clip_value);
     return v * factor;
   }
 

@@ -88,6 +88,11 @@ TEST(WeightNorm, E40TheTargetHoldsInBothModesAndClipBoundsTheModulus) {
   clipped->named_parameters()["weight_g"].fill_(-5.0);
   const Tensor v = clipped->named_parameters()["weight_v"];
   EXPECT_LT((clipped->weight() + v).abs().max().item<double>(), 1e-12);  // φ = −1
+  auto published = linear({{"clip", true}, {"clip_below", false}});
+  published->named_parameters()["weight_g"].fill_(-5.0);
+  EXPECT_LT((row_norms(published->weight()) - 5.0).abs().max().item<double>(), 1e-12);
+  published->named_parameters()["weight_g"].fill_(1e3);
+  EXPECT_LT((published->weight() - published->named_parameters()["weight_v"]).abs().max().item<double>(), 1e-12);  // φ = 1
 }
 
 TEST(WeightNorm, E45ASharedWeightIsNormedOnceAndStepsOnce) {
