@@ -77,14 +77,43 @@ struct AdjointRecord {
   Tensor solution;
 };
 
+/// What the reference does with one sampled state.
+struct Functor {
+  std::int64_t steps = 1;                ///< damped steps on the graph
+  std::vector<std::int64_t> handed_out;  ///< after which of them; one may stand twice, or none at all
+  bool implicit = false;                 ///< in place of the steps
+};
+/// Which states the reference samples. Of marks and functors, the longer list is cut.
+struct Plan {
+  std::vector<std::int64_t> marks;  ///< sliced: the budget of each solve; indexing: evaluations of the one solve
+  std::vector<Functor> functors;
+};
 /// A layer of the case's settings, and the budget of its forward solve.
 struct Setup {
-  gradient::LayerParts parts;
+  gradient::LayerParts parts;  ///< those of the layer, or at least both solvers where it cannot hold the plan
+  Plan plan;
+  std::vector<std::shared_ptr<GradientMethod>> methods;  ///< of each functor
   std::int64_t budget = 0;
+  bool training = true, held = true;  ///< held: the layer's own plan is the reference's
+};
+/// What a call of the layer gives.
+struct Joined {
+  std::vector<State> states;
+  Report forward;
+  std::vector<std::shared_ptr<std::vector<Report>>> backward = {};
 };
 /// \param record  outlives the layer
 Setup set_up(const Case& c, AdjointRecord& record);
+/// Parts and plan of the settings, both solvers being there.
+void set_plan(const Case& c, Setup& setup);
+/// One call; by the steps of the reference where no plan of the layer says the same.
+/// \param recorder  of f's evaluations; may be null
+Joined join(const Setup& setup, const FixedPointMap& f, const State& z0, Recorder* recorder = nullptr);
+/// A state of the graph's end alone, joined by the gradient method of the parts.
+Equilibrium join_at_rest(gradient::LayerParts parts, const FixedPointMap& f, const State& z);
 std::shared_ptr<Norm> make_norm(const Case& c);
+/// Of the loss of state k of n.
+double weight_of(const Case& c, std::int64_t n, std::int64_t k);
 
 void run_solver(Case& c);
 void run_layer(Case& c);

@@ -44,51 +44,24 @@ solve::Options side(const Case& c, const std::string& prefix, std::int64_t steps
           .stop = c.get<std::string>((prefix + "stop_mode").c_str(), "abs") == "rel" ? "relative" : "absolute"};
 }
 
-std::shared_ptr<GradientMethod> phantom(const Case& c, bool list) {
-  std::vector<std::int64_t> steps{1};
-  if (c.settings.contains("grad")) {
-    if (c.settings["grad"].is_array()) steps = c.settings["grad"].get<std::vector<std::int64_t>>();
-    else steps = {c.settings["grad"].get<std::int64_t>()};
-  }
-  if (!list && steps.size() > 1) steps = {steps.back()};
-  Settings settings{{"steps", steps}, {"beta", c.get("tau", 1.0)}};
-  if (const auto gap = c.get("sup_gap", std::int64_t{-1}); gap > 0) settings.push_back({"every", gap});
-  else if (const auto at = c.get("sup_loc", std::vector<std::int64_t>{}); !at.empty()) settings.push_back({"at", at});
-  return test::make<GradientMethod>(Kind::gradient, "phantom", settings);
-}
-
 }  // namespace
 
 Setup set_up(const Case& c, AdjointRecord& record) {
-  const bool ift = c.get("ift", false), hook = c.get("hook_ift", false), backward = c.kind == "backward";
   const auto forward_call = c.settings.value("forward", nlohmann::json::object());
   const auto extras = forward_call.value("solver_kwargs", nlohmann::json::object());
   Setup s;
+  s.training = c.get<std::string>("mode", "train") == "train";
   s.parts.forward = compatible_solver(c.get<std::string>("f_solver", "fixed_point_iter"), extras, side(c, "f_", 40, 1e-3));
-  s.parts.adjoint = compatible_solver(c.get<std::string>("b_solver", "fixed_point_iter"), {}, side(c, backward ? "" : "b_", 40, 1e-6));
-  const auto make = s.parts.adjoint.make;
-  s.parts.adjoint.make = [make, &record] { return std::make_unique<Recording>(make(), record); };
-  s.parts.intermediate = phantom(c, true);
-  s.parts.gradient = ift || hook || backward
-                         ? std::shared_ptr<GradientMethod>(test::make<GradientMethod>(Kind::gradient, "implicit", {{"jacobian_at", std::string(hook ? "state" : "image")}}))
-                         : phantom(c, true);
+  s.parts.adjoint = compatible_solver(c.get<std::string>("b_solver", "fixed_point_iter"), {}, c.kind == "backward" ? side(c, "", 50, 1e-3) : side(c, "b_", 40, 1e-6));
+  s.parts.adjoint.make = [make = s.parts.adjoint.make, &record] { return std::make_unique<Recording>(make(), record); };
+  s.parts.options.adjoint_scale = "none";
   const std::int64_t budget = s.parts.forward.options.max_evaluations;
   s.budget = extras.value("f_max_iter", budget);
-  if (c.get<std::string>("mode", "train") == "eval" && !extras.contains("f_max_iter")) {
+  if (!s.training && !extras.contains("f_max_iter")) {
     const auto eval = c.get("eval_f_max_iter", std::int64_t{0});
     s.budget = eval > 0 ? eval : static_cast<std::int64_t>(static_cast<double>(budget) * c.get("eval_factor", 1.0));
   }
-  gradient::Options& o = s.parts.options;
-  o.adjoint_scale = "none";
-  o.form = c.get<std::string>("core", "sliced");
-  const auto n = c.get("n_states", std::int64_t{1});
-  if (n > 1 && o.form == "sliced") {  // equal segments; what does not divide is lost there
-    for (std::int64_t k = 1; k < n; ++k) o.sample_at.push_back(k * (s.budget / n));
-    if (c.get<std::string>("mode", "train") == "train") s.budget = n * (s.budget / n);
-  } else {
-    o.states = n;
-    if (n <= 1) o.sample_at = c.get("indexing", std::vector<std::int64_t>{});
-  }
+  set_plan(c, s);
   return s;
 }
 
@@ -118,12 +91,12 @@ void compare_gradients(Case& c, const Family& family, const std::vector<State>& 
   }
 }
 
-void compare_adjoint(Case& c, const Equilibrium& e, const AdjointRecord& record) {
+void compare_adjoint(Case& c, const Joined& joined, const AdjointRecord& record) {
   if (!record.solution.defined()) return;
   c.compare("output/adjoint", record.solution);
-  const auto solved = std::find_if(e.backward->rbegin(), e.backward->rend(), [](const Report& r) { return !r.statistics.empty(); });  // sampled states leave tallies
-  if (solved != e.backward->rend())
-    for (const auto& [key, tensor] : solved->statistics) c.compare("output/b_" + key, tensor);
+  for (const auto& reports : joined.backward)
+    for (const Report& report : *reports)  // sampled states leave tallies, without statistics
+      for (const auto& [key, tensor] : report.statistics) c.compare("output/b_" + key, tensor);
   c.compare("trace/b_in", torch::stack(record.in));
   c.compare("trace/b_out", torch::stack(record.out));
 }
@@ -144,39 +117,29 @@ Tensor dense_adjoint(const FixedPointMap& f, const Tensor& z_star, const Tensor&
 void run_layer(Case& c) {
   Family family = make_family(c);
   AdjointRecord record;
-  Setup setup = set_up(c, record);
-  if (c.kind == "backward") {
-    setup.parts.forward.options.max_evaluations = setup.budget = 0;
-    setup.parts.options = {.adjoint_scale = "none"};
-  }
+  const Setup setup = set_up(c, record);
   Recorder recorder;
-  const bool train = c.get<std::string>("mode", "train") == "train";
-  setup.parts.forward.options.max_evaluations = setup.budget;
-  gradient::Layer layer(setup.parts);
-  const State z0 = state_of(c, family, c.kind == "backward" ? "input/z_star" : "input/z0");
-  // A budget of 0 asks no solver: the state is joined to the graph where it is.
   const FixedPointMap recorded = recorder.wrap(family.f);
+  const State z0 = state_of(c, family, c.kind == "backward" ? "input/z_star" : "input/z0");
   if (c.kind == "backward") {
-    setup.parts.forward = test::choice("fixed_point", {.max_evaluations = 0});
-    gradient::Layer at_rest(setup.parts);
-    const Equilibrium e = at_rest.solve(recorded, z0);
+    const Equilibrium e = join_at_rest(setup.parts, recorded, z0);
     compare_states(c, family, e.states);
     compare_gradients(c, family, e.states);
-    compare_adjoint(c, e, record);
+    compare_adjoint(c, {e.states, {}, {e.backward}}, record);
     c.compare("output/adjoint_exact", dense_adjoint(family.f, z0[0], c.at("input/v_0")));
     return;
   }
-  const Equilibrium e = layer.solve(recorded, z0, {.training = train, .max_evaluations = setup.budget});
-  if (c.has("input/power_start")) c.compare("output/sradius", gradient::power_iteration(recorded, e.z(), c.at("input/power_start"), 100).values.back());
+  const Joined joined = join(setup, recorded, z0, &recorder);
+  if (c.has("input/power_start")) c.compare("output/sradius", gradient::power_iteration(recorded, joined.states.back(), c.at("input/power_start"), 100).values.back());
   recorder.on = false;
   const auto [in, out] = recorder.traces();
   c.compare("trace/f_in", in);
   c.compare("trace/f_out", out);
-  for (const auto& [key, tensor] : e.forward.back().statistics) c.compare("output/" + key, tensor);
-  if (!train && !c.has("input/power_start")) c.compare("output/sradius", torch::zeros({1}));  // not asked for: zero
-  compare_states(c, family, e.states);
-  if (train) compare_gradients(c, family, e.states);
-  compare_adjoint(c, e, record);
+  for (const auto& [key, tensor] : joined.forward.statistics) c.compare("output/" + key, tensor);
+  if (!setup.training && !c.has("input/power_start")) c.compare("output/sradius", torch::zeros({1}));  // not asked for: zero
+  compare_states(c, family, joined.states);
+  if (setup.training) compare_gradients(c, family, joined.states);
+  compare_adjoint(c, joined, record);
 }
 
 }  // namespace zstar::reference

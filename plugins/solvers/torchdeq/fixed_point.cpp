@@ -68,7 +68,6 @@ class Simple final : public Compatible {
     }
     const Tensor step = row_norm(z - before).to(torch::kFloat64).cpu();
     record_.replace({step}, {step / (row_norm(z).to(torch::kFloat64).cpu() + 1e-8)});
-    record_.sample_at_end(f, z);
     return z;
   }
 
