@@ -29,6 +29,7 @@ if(_torch_config)
   endif()
 endif()
 cmake_path(GET ZSTAR_TORCH_CPU PARENT_PATH ZSTAR_TORCH_LIBDIR)
+set(ZSTAR_TORCH_RPATH "$<$<BOOL:${ZSTAR_LIBTORCH}>:${ZSTAR_TORCH_LIBDIR}>")  # of what is installed: the system's is found by itself
 message(STATUS "LibTorch ${ZSTAR_TORCH_VERSION} in ${ZSTAR_TORCH_LIBDIR}")
 
 add_library(zstar_torch INTERFACE)

@@ -176,7 +176,7 @@ TEST(IgnnNodes, EvaluationMovesNoParameterAndTrainingProjectsIt) {
   const Drawn g(10);
   const Batch batch{{{"features", randn({10, 4}, 2)}, {"adjacency_indices", g.indices}, {"adjacency_values", g.values}, {"labels", torch::arange(10).remainder(3)}}, {}};
   Built built("ignn", {{"hidden", std::int64_t{6}}, {"kappa", 0.5}}, {{{"features", 4}, {"classes", 3}}});
-  const Tensor& w = *built.model->named_parameters().find("ig1.W");
+  const Tensor w = *built.model->named_parameters().find("ig1.W");
   const Tensor before = w.detach().clone();
 
   built.model->eval();

@@ -64,10 +64,10 @@ TEST_P(FusedNorm, ItsGradientsAgreeToo) {
 TEST_P(FusedNorm, TheGradientOfEachInputCanBeAskedForAlone) {
   const Case c(GetParam(), torch::kFloat64);
   const Tensor v = zstar::testing::randn({2, 6, 5, 7}, 9);
-  for (const Tensor& input : c.inputs()) {
-    const Tensor got = torch::autograd::grad({group_norm(c.x, 3, c.affine, c.around)}, {input}, {v})[0];
-    EXPECT_LT(error(got, torch::autograd::grad({plain_group_norm(c.x, 3, c.affine, c.around)}, {input}, {v})[0]), 1e-12);
-  }
+  const std::vector<Tensor> inputs = c.inputs();
+  const auto all = torch::autograd::grad({plain_group_norm(c.x, 3, c.affine, c.around)}, inputs, {v});  // asked for one alone, LibTorch 2.11 may write where nothing is
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    EXPECT_LT(error(torch::autograd::grad({group_norm(c.x, 3, c.affine, c.around)}, {inputs[i]}, {v})[0], all[i]), 1e-12) << i;
 }
 
 TEST_P(FusedNorm, HasSecondDerivatives) {
