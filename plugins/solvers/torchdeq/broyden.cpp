@@ -1,4 +1,6 @@
 /// \file The reference's Broyden iteration and its line search.
+#include <algorithm>
+
 #include "record.hpp"
 
 namespace {
@@ -82,12 +84,9 @@ class Broyden final : public Compatible {
 
   /// Largest over smallest residual across the batch, below 1.3 in all of the last 30 columns, near the tolerance.
   bool no_progress(std::int64_t n) const {
-    if (n <= 30) return false;
     const auto& trace = record_.trace();
-    double worst = 0;
-    for (std::size_t k = trace.size() - 30; k < trace.size(); ++k)
-      worst = std::max(worst, (trace[k].max() / trace[k].min()).item<double>());
-    return trace.back().max().item<double>() < 3 * record_.limits().tolerance && worst < 1.3;
+    if (n <= 30 || trace.back().max().item<double>() >= 3 * record_.limits().tolerance) return false;
+    return std::all_of(trace.end() - 30, trace.end(), [](const Tensor& column) { return (column.max() / column.min()).item<double>() < 1.3; });  // 0 / 0 is not
   }
 
   /// Step length s and g(x + s p).
