@@ -109,6 +109,18 @@ void set_plan(const Case& c, Setup& setup);
 /// One call; by the steps of the reference where no plan of the layer says the same.
 /// \param recorder  of f's evaluations; may be null
 Joined join(const Setup& setup, const FixedPointMap& f, const State& z0, Recorder* recorder = nullptr);
+/// The layer of the settings for a model, by the steps of the reference where its own plan says something else.
+class PlannedLayer final : public EquilibriumLayer {
+ public:
+  /// \param sink  takes every call
+  PlannedLayer(Setup setup, std::vector<Solved>* sink);
+  Equilibrium solve(const FixedPointMap& f, const State& z0, const SolveOptions& options = {}) override;
+
+ private:
+  Setup setup_;
+  gradient::Layer layer_;
+  std::vector<Solved>* sink_;
+};
 /// A state of the graph's end alone, joined by the gradient method of the parts.
 Equilibrium join_at_rest(gradient::LayerParts parts, const FixedPointMap& f, const State& z);
 std::shared_ptr<Norm> make_norm(const Case& c);

@@ -48,7 +48,7 @@ solve::Options side(const Case& c, const std::string& prefix, std::int64_t steps
 
 Setup set_up(const Case& c, AdjointRecord& record) {
   const auto forward_call = c.settings.value("forward", nlohmann::json::object());
-  const auto extras = forward_call.value("solver_kwargs", nlohmann::json::object());
+  const auto extras = forward_call.contains("solver_kwargs") && forward_call["solver_kwargs"].is_object() ? forward_call["solver_kwargs"] : nlohmann::json::object();
   Setup s;
   s.training = c.get<std::string>("mode", "train") == "train";
   s.parts.forward = compatible_solver(c.get<std::string>("f_solver", "fixed_point_iter"), extras, side(c, "f_", 40, 1e-3));

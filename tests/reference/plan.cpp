@@ -1,5 +1,6 @@
 /// \file The reference's plan of a layer, which states it samples and hands out; a call by it.
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "core/gradient/nodes.hpp"
@@ -62,16 +63,19 @@ std::shared_ptr<GradientMethod> phantom(const Case& c, const Numbers& steps) {
   return test::make<GradientMethod>(Kind::gradient, "phantom", settings);
 }
 
-/// Whether the layer's own plan says the same. It hands out a state for every mark and the last step of each, once.
+/// Whether the layer's own plan says the same. It hands out a state for every mark and the last step of each, once, and other
+/// steps of all functors alike.
 bool held_by_layer(const Plan& plan, bool slices) {
-  std::int64_t before = 0;
+  std::int64_t before = 0, least = std::numeric_limits<std::int64_t>::max();
+  for (const Functor& f : plan.functors) least = std::min(least, f.steps);
   for (const std::int64_t mark : plan.marks) {
     if (mark <= before) return false;
     if (!slices) before = mark;
   }
-  return plan.functors.size() == plan.marks.size() && std::all_of(plan.functors.begin(), plan.functors.end(), [](const Functor& f) {
+  return plan.functors.size() == plan.marks.size() && std::all_of(plan.functors.begin(), plan.functors.end(), [least](const Functor& f) {
            const Numbers& out = f.handed_out;
-           return f.implicit || (!out.empty() && out.back() == f.steps && std::adjacent_find(out.begin(), out.end()) == out.end());
+           return f.implicit || (!out.empty() && out.back() == f.steps && std::adjacent_find(out.begin(), out.end()) == out.end() &&
+                                 (out.size() == 1 || out[out.size() - 2] <= least));
          });
 }
 
@@ -86,6 +90,11 @@ std::size_t sampled(const Report& report) {
   for (const auto& [key, tensor] : report.statistics)
     if (key == "sampled") return static_cast<std::size_t>(tensor.item<std::int64_t>());
   return 0;
+}
+
+/// Whether the reference's solver came to every mark. Where it ended before, the layer hands their states out all the same.
+bool all_sampled(const Setup& s, const Equilibrium& e) {
+  return s.parts.options.form == "sliced" || s.plan.marks.size() == 1 || sampled(e.forward.back()) == s.plan.marks.size();
 }
 
 /// Adds what a functor makes of z.
@@ -168,10 +177,28 @@ Joined join(const Setup& s, const FixedPointMap& f, const State& z0, Recorder* r
     gradient::LayerParts parts = s.parts;
     parts.forward.options.max_evaluations = s.budget;
     const Equilibrium e = gradient::Layer(std::move(parts)).solve(f, z0);
-    if (s.parts.options.form == "sliced" || s.plan.marks.size() == 1 || sampled(e.forward.back()) == s.plan.marks.size()) return {e.states, e.forward.back(), {e.backward}};
-    if (recorder) recorder->in.clear(), recorder->out.clear();  // it ended before some marks: the layer hands their states out all the same
+    if (all_sampled(s, e)) return {e.states, e.forward.back(), {e.backward}};
+    if (recorder) recorder->in.clear(), recorder->out.clear();
   }
   return walk(s, f, z0);
+}
+
+PlannedLayer::PlannedLayer(Setup setup, std::vector<Solved>* sink) : setup_(std::move(setup)), layer_(setup_.parts), sink_(sink) {}
+
+Equilibrium PlannedLayer::solve(const FixedPointMap& f, const State& z0, const SolveOptions& options) {
+  const bool joined = torch::GradMode::is_enabled() && options.gradient.value_or(options.training);
+  Equilibrium e;
+  if (!joined || setup_.held) e = layer_.solve(f, z0, options);
+  if (joined && !(setup_.held && all_sampled(setup_, e))) {
+    Joined walked = walk(setup_, f, gradient::detached(z0));
+    e = Equilibrium();
+    e.fixed_point = gradient::detached(walked.states.back());
+    e.states = std::move(walked.states);
+    e.forward = {std::move(walked.forward)};
+    e.backward = walked.backward.back();
+  }
+  sink_->push_back({f, e});
+  return e;
 }
 
 }  // namespace zstar::reference

@@ -32,8 +32,7 @@ struct Flow {
     Setup setup = set_up(c, adjoint);
     setup.parts.forward.options.max_evaluations = setup.budget;
     if (c.get<std::string>("mode", "train") == "eval") setup.parts.forward.options.eval_max_evaluations = setup.budget;
-    layer = std::make_shared<gradient::Layer>(setup.parts);
-    layer->record_into(&solves);
+    layer = std::make_shared<PlannedLayer>(std::move(setup), &solves);
     host = std::make_unique<test::ModelHost>(layer, c.settings["norm_type"] == "none" ? nullptr : make_norm(c), Description{});
     model = test::catalogue().create<Model>(Kind::model, "deq_flow", options(), *host);
     model->to(torch::kFloat64);
@@ -56,7 +55,7 @@ struct Flow {
   Case& c;
   AdjointRecord adjoint;
   std::vector<Solved> solves;
-  std::shared_ptr<gradient::Layer> layer;
+  std::shared_ptr<PlannedLayer> layer;
   std::unique_ptr<test::ModelHost> host;
   std::shared_ptr<Model> model;
 };

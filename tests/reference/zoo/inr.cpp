@@ -22,10 +22,9 @@ struct Inr {
       setup.parts.forward.options.max_evaluations = setup.budget;
       setup.parts.forward.options.eval_max_evaluations =
           static_cast<std::int64_t>(static_cast<double>(c.get("f_max_iter", std::int64_t{40})) * c.get("eval_factor", 1.0));
-      layer = std::make_shared<gradient::Layer>(setup.parts);
+      layer = std::make_shared<PlannedLayer>(std::move(setup), &solves);
       if (c.get<std::string>("norm_type", "none") != "none") norm = make_norm(c);
     }
-    layer->record_into(&solves);
     const Tensor &x = c.at("input/x"), &target = c.at("input/target");
     const Description data{{{"coordinates", x.size(1)}, {"values", values.value_or(target.size(1))}, {"points", x.size(0)}}};
     host = std::make_unique<test::ModelHost>(layer, norm, data);
@@ -58,7 +57,7 @@ struct Inr {
   bool explicit_model;
   AdjointRecord adjoint;
   std::vector<Solved> solves;
-  std::shared_ptr<gradient::Layer> layer;
+  std::shared_ptr<EquilibriumLayer> layer;
   std::unique_ptr<test::ModelHost> host;
   std::shared_ptr<Model> model;
   Batch batch;

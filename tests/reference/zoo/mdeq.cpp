@@ -27,6 +27,10 @@ class MdeqCifar : public Family {
     return named;
   }
   State state(const std::vector<Tensor>& tensors, const State&) const override { return {tensors}; }
+  /// One branch is not fused.
+  bool unused(const Case& c, const std::string& parameter) const override {
+    return c.settings.at("model").at("num_channels").size() == 1 && parameter.find("post_fuse_layers.") != std::string::npos;
+  }
 
  protected:
   virtual bool normed_fusion() const { return true; }

@@ -35,12 +35,11 @@ struct Run {
     training = c.get<std::string>("mode", "train") == "train";
     Setup setup = set_up(c, adjoint);
     setup.parts.forward.options.max_evaluations = setup.budget;
-    layer = std::make_shared<gradient::Layer>(setup.parts);
-    layer->record_into(&solves);
+    layer = std::make_shared<PlannedLayer>(std::move(setup), &solves);
     host = std::make_unique<test::ModelHost>(layer, c.get<std::string>("norm_type", "none") == "none" ? nullptr : make_norm(c), family.data(c));
     model = test::catalogue().create<Model>(Kind::model, family.model(), family.options(c), *host);
     model->to(c.get<std::string>("dtype", "float64") == "float32" ? torch::kFloat32 : torch::kFloat64);
-    load(c, *model);
+    load(c, *model, "", [&](const std::string& name) { return family.unused(c, name); });
     model->train(training);
     family.begin(c, *model);
   }
@@ -102,7 +101,7 @@ struct Run {
   bool training = true;
   AdjointRecord adjoint;
   std::vector<Solved> solves;
-  std::shared_ptr<gradient::Layer> layer;
+  std::shared_ptr<PlannedLayer> layer;
   std::unique_ptr<test::ModelHost> host;
   std::shared_ptr<Model> model;
 };
@@ -162,7 +161,7 @@ void flatten(Case& c) {
   s["n_power_iterations"] = s.value("sn_n_power_iters", 1);
 }
 
-void load(Case& c, torch::nn::Module& module, const std::string& below) {
+void load(Case& c, torch::nn::Module& module, const std::string& below, const std::function<bool(const std::string&)>& unused) {
   const torch::NoGradGuard no_grad;
   std::set<std::string> left = c.names("param/" + below);
   const auto take = [&](const std::string& name, Tensor t) {
@@ -172,7 +171,8 @@ void load(Case& c, torch::nn::Module& module, const std::string& below) {
   };
   for (const auto& p : module.named_parameters()) take(p.key(), p.value());
   for (const auto& b : module.named_buffers()) take(b.key(), b.value());
-  if (!left.empty()) c.fail("the model has no " + *left.begin());
+  for (const std::string& name : left)
+    if (!unused || !unused(name.substr(6))) return c.fail("the model has no " + name);
 }
 
 std::unique_ptr<torch::optim::Optimizer> optimiser(const nlohmann::json& t, const std::vector<Tensor>& parameters) {

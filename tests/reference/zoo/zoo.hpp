@@ -25,6 +25,8 @@ class Family {
   virtual void adjust(Case&) const {}
   /// After the parameters are in place and before the first forward pass.
   virtual void begin(Case&, Model&) const {}
+  /// Whether the published model has that parameter and never uses it.
+  virtual bool unused(const Case&, const std::string& /*parameter*/) const { return false; }
   /// Prefix of the results of solve number k of a forward pass ("ig1."), after that of the segment.
   virtual std::string solve_prefix(const Case&, std::size_t) const { return ""; }
   /// Name of the model's output number k.
@@ -68,7 +70,8 @@ void run_named(Case& c);
 void flatten(Case& c);
 /// The parameters and buffers of the case, strictly: each has its tensor, each tensor is used.
 /// \param below  a prefix of the names in the case, for a module that is a part of its model: "injection."
-void load(Case& c, torch::nn::Module& module, const std::string& below = "");
+/// \param unused  which parameters the published model has and never uses
+void load(Case& c, torch::nn::Module& module, const std::string& below = "", const std::function<bool(const std::string&)>& unused = {});
 /// \param train  name (sgd, adam), lr, momentum, weight_decay, nesterov
 std::unique_ptr<torch::optim::Optimizer> optimiser(const nlohmann::json& train, const std::vector<Tensor>& parameters);
 
