@@ -54,6 +54,10 @@ Tensor AdjointRunner::solve(const AdjointProblem& problem, const Tensor& start) 
     out.report.trace.relative = out.report.trace.absolute;
   }
   const Tensor u = scale ? out.z * scaled.norm : out.z;
+  if (options_.residual && std::all_of(out.report.best.begin(), out.report.best.end(), [](std::int64_t k) { return k == 0; })) {  // not an iterate that was evaluated
+    const Report found = report_of(problem, u, out.report.calls);
+    out.report.residual = found.residual, out.report.relative = found.relative, out.report.best = found.best, out.report.calls = found.calls;
+  }
   starts_.keep_adjoint(keys_, u, out.report);
   reports_.push_back(std::move(out.report));
   return u;

@@ -135,6 +135,20 @@ TEST(Tally, AMethodThatRecordsNothingHasAReportToo) {
     }
 }
 
+TEST(Tally, ASolverThatReturnsWhatItHasNotEvaluatedIsMeasured) {
+  const AffineMap f = affine();
+  for (const bool residual : {false, true}) {
+    auto deq = layer("implicit", tight, {.tolerance = 1e-6, .max_evaluations = 30}, "anderson", "torchdeq_fixed_point", {}, {.residual = residual});
+    const Equilibrium e = deq.solve(f.map(), z0);
+    const Tensor v = randn({3, 6}, 5), u = torch::autograd::grad({(v * e.z()[0]).sum()}, {f.b})[0];
+    for (std::int64_t b = 0; b < 3; ++b) {
+      const double r = (v + u.mm(f.a) - u)[b].norm().item<double>(), said = e.backward->back().residual[static_cast<std::size_t>(b)];
+      if (residual) EXPECT_NEAR(said, r, 1e-12);
+      else EXPECT_TRUE(std::isnan(said));
+    }
+  }
+}
+
 TEST(Tally, AFailedSampleOfAMethodThatRecordsNothingIsGoverned) {
   const AffineMap f{1.5 * torch::eye(6, torch::kFloat64), randn({3, 6}, 3).requires_grad_()};  // v + Jᵀv is worse than no adjoint at all
   auto deq = layer_of(std::make_shared<TwoTerms>(), {.failed_samples = "zero"});
