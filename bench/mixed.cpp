@@ -105,7 +105,7 @@ int run(const std::vector<std::string>& words) {
   if (!json) fmt::print("{:8} {:12} {:>8} {:>8}   time / sum of what the samples need: 63 of {} evaluations, one of {}\n", "", "", "compact", "mask", easy_evaluations, hard_evaluations);
   for (const Mixed& w : {dense("tiny", 64, 15), dense("small", 256, 15), dense("medium", 1024, 7), conv("conv", 30, 32, 3)}) {
     if (!value("--only").empty() && value("--only") != w.name) continue;
-    for (const char* solver : {"fixed_point", "anderson"}) {
+    for (const char* solver : {"fixed_point", "anderson", "broyden"}) {
       const bool with_mask = w.name != "conv";  // a minute each
       const Row row = Bench(w, solver).measure(value("--repeats").empty() ? w.repeats : std::stoi(value("--repeats")), with_mask);
       table[solver][w.name] = std::round(row.compact * 1000) / 1000;

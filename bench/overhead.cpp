@@ -3,6 +3,8 @@
 ///     bench_overhead [--json] [--only WORKLOAD] [--repeats N] [--least]
 ///     bench_overhead --serve            answers lines "WORKLOAD SOLVER" with microseconds of one solve ("f": of f alone)
 ///     bench_overhead --memory SOLVER    kilobytes by which the peak of the process grows in 40 steps on (32, 100000)
+///     bench_overhead --reach TOLERANCE  evaluations until the relative residual of every sample is within it
+///     … --history bfloat16              anderson and broyden keep their vectors in half the bytes
 ///
 /// Both sides alternate in one process on one thread; trace, best iterate and reasons are on. Times are of the processor. Medians of the
 /// ratios of neighbours; with --least the ratio of the least times, for a machine that does other work as well.
@@ -32,7 +34,7 @@ struct Method {
   std::string name;
   Settings settings;
 };
-const std::vector<Method> methods{{"fixed_point", {}}, {"anderson", {{"memory", std::int64_t{5}}}}, {"broyden", {{"memory", std::int64_t{30}}}}};
+std::vector<Method> methods{{"fixed_point", {}}, {"anderson", {{"memory", std::int64_t{5}}}}, {"broyden", {{"memory", std::int64_t{30}}}}};
 
 /// A solver ready to run on a workload: every run uses all its evaluations.
 class Run {
@@ -100,6 +102,18 @@ int serve(const std::vector<Workload>& workloads) {
   return 0;
 }
 
+int reach(const std::vector<Workload>& workloads, double tolerance) {
+  for (const Workload& w : workloads)
+    for (const Method& m : methods) {
+      const FixedPointMap map([f = w.f](const State& z) { return State(f(z[0])); });
+      const auto out = solve::solve(*test::make_solver(m.name, m.settings), m.name, map, State(w.z0), {.tolerance = tolerance, .max_evaluations = 300});
+      const auto& first = out.report.first_converged;
+      const bool all = std::find(first.begin(), first.end(), 0) == first.end();
+      fmt::print("{:8} {:12} {}\n", w.name, m.name, all ? std::to_string(*std::max_element(first.begin(), first.end())) : "not within 300");
+    }
+  return 0;
+}
+
 std::int64_t peak_kilobytes() {
   std::ifstream in("/proc/self/status");
   for (std::string word; in >> word;)
@@ -111,13 +125,15 @@ std::int64_t peak_kilobytes() {
   return 0;
 }
 
-int memory(const std::string& solver) {
+int memory(Method method) {
   torch::manual_seed(0);
   const Tensor c = torch::randn({32, 100000}), d = torch::linspace(-0.9, 0.9, 100000);
   const Workload w{"memory", [c, d](const Tensor& z) { return torch::tanh(z * d + c); }, torch::zeros({32, 100000}), 1};
   Run(w, {"fixed_point", {}}, 2)();
   const std::int64_t before = peak_kilobytes();
-  Run(w, {solver, {{"memory", std::int64_t{40}}}}, 41)();
+  for (Setting& s : method.settings)
+    if (s.name == "memory") s.value = std::int64_t{40};
+  Run(w, method, 41)();
   std::cout << peak_kilobytes() - before << std::endl;
   return 0;
 }
@@ -128,9 +144,16 @@ int run(const std::vector<std::string>& words) {
     const auto at = std::find(words.begin(), words.end(), word);
     return at == words.end() || at + 1 == words.end() ? std::string() : *(at + 1);
   };
-  if (has("--memory")) return memory(value("--memory"));
+  if (has("--history"))
+    for (Method& m : methods)
+      if (m.name != "fixed_point") m.settings.push_back({"history", value("--history")});
+  if (has("--memory")) {
+    const auto m = std::find_if(methods.begin(), methods.end(), [&](const Method& method) { return method.name == value("--memory"); });
+    return m != methods.end() ? memory(*m) : throw std::runtime_error("--memory takes fixed_point, anderson or broyden");
+  }
   const auto workloads = bench::workloads();
   if (has("--serve")) return serve(workloads);
+  if (has("--reach")) return reach(workloads, std::stod(value("--reach")));
   nlohmann::ordered_json table;
   if (!has("--json")) fmt::print("{:8} {:>10} {:>12} {:>10} {:>10}   total / f alone, {} evaluations, one thread\n", "", "f, µs", "fixed_point", "anderson", "broyden", evaluations);
   for (const Workload& w : workloads) {
