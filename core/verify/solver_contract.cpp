@@ -25,8 +25,9 @@ struct Mixed {
 
 constexpr std::int64_t steps = 7;
 // Rows see the same operations alone and in a batch; only sums may be grouped otherwise. What that moves in the last digit of a
-// float64 may grow by the condition of a small system, at most 1e6 on this map; what leaks from another sample is of order 1.
-constexpr double grouping = 1e-8;
+// float64 may grow by the condition of a small system, at most 1e6 on this map, or by the 1/√ε of a difference quotient and the steps
+// after it; what leaks from another sample is of order 1.
+constexpr double grouping = 1e-6;
 
 Tensor indices(std::initializer_list<std::int64_t> rows) { return torch::tensor(std::vector<std::int64_t>(rows), torch::kInt64); }
 
