@@ -119,12 +119,12 @@ struct Built {
   std::shared_ptr<Model> model;
   std::vector<Solved> solves;
 
-  Built(const std::string& name, Settings settings, const Description& data, const std::string& solver = "fixed_point") {
+  Built(const std::string& name, Settings settings, const Description& data, const std::string& solver = "fixed_point", const std::shared_ptr<Norm>& norm = nullptr) {
     torch::manual_seed(1);
     const solve::Options options{.tolerance = 1e-13, .max_evaluations = 400, .stall_window = 0};
     layer.reset(new gradient::Layer(test::layer("implicit", options, options, solver, "fixed_point")));
     layer->record_into(&solves);
-    host = std::make_unique<test::ModelHost>(layer, nullptr, data);
+    host = std::make_unique<test::ModelHost>(layer, norm, data);
     settings.push_back({"dropout", 0.0});
     model = test::catalogue().create<Model>(Kind::model, name, settings, *host);
     model->to(torch::kFloat64);
@@ -161,6 +161,18 @@ TEST(IgnnGraphs, GraphsSolvedOneByOneAndTogetherHaveTheSameFixedPointAndGradient
 
   ASSERT_EQ(results[1].size(), results[0].size());
   for (std::size_t i = 0; i < results[0].size(); ++i) EXPECT_LT((results[1][i] - results[0][i]).abs().max().item<double>(), 1e-11) << i;  // 100 × the tolerance
+}
+
+TEST(IgnnGraphs, TheNormOfTheUnusedWeightGoesOn) {
+  const std::shared_ptr<Norm> norm = test::make<Norm>(Kind::norm, "spectral_norm", {{"settle", false}, {"target", 0.5}});
+  Built built("ignn_graphs", {{"hidden", std::int64_t{5}}}, graph_data, "fixed_point", norm);
+  const Tensor u = built.model->named_buffers()["ig2.Omega_2_u"];
+  { const torch::NoGradGuard no_grad; u.fill_(1 / std::sqrt(5.0)); }
+  const Tensor w = built.model->named_parameters()["ig2.Omega_2_orig"].detach(), v = w.t().mv(u);
+
+  built.model->forward(three_graphs(graph_labels()));
+
+  EXPECT_LT((u - w.mv(v) / w.mv(v).norm()).abs().max().item<double>(), 1e-12);
 }
 
 TEST(IgnnGraphs, GraphsStopOneByOneAndAreReportedSo) {

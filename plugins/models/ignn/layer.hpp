@@ -84,7 +84,10 @@ class Layer final : public torch::nn::Module, public zstar::nn::Weighted {
   Tensor injection(const Graph& g, const Tensor& u, bool training) {
     const auto times = [&](const Tensor& omega) { return g.to_rows(u.defined() ? torch::mm(u, omega.t()) : omega.t()); };
     const Tensor b = product(g.adjacency, /*transposed=*/true, times(omega_1_.effective(training)));
-    return second_term_ ? b + times(omega_2_.effective(training)) : b;
+    if (second_term_) return b + times(omega_2_.effective(training));
+    const torch::NoGradGuard no_grad;
+    omega_2_.effective(training);  // not used, yet the vectors of its norm go on, as published
+    return b;
   }
 
   bool second_term_;
