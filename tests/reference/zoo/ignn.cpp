@@ -26,18 +26,21 @@ class Ignn : public Family {
       b.tensors.emplace_back("mask", torch::zeros({c.at("input/label").size(0)}, torch::kBool).index_fill(0, c.at("input/idx_train").to(torch::kInt64), true));
     return b;
   }
+  bool last_alone() const override { return true; }
   std::string solve_prefix(const Case&, std::size_t k) const override { return "ig" + std::to_string(k + 1) + "."; }
   std::string output_name(const Case&, std::size_t) const override { return "logits"; }
   std::vector<std::pair<std::string, Tensor>> states(const State& z) const override { return {{"", z[0].t().contiguous()}}; }
   State state(const std::vector<Tensor>& tensors, const State& like) const override { return {{tensors[0].t().contiguous()}, like.axes()}; }
 
-  /// `effective_W` is what the map captured of the layer's W; without a norm the parameter itself has been moved there.
+  /// `effective_W` is what the map captured of the layer's W; without a norm the parameter itself has been moved there, by the
+  /// reference in evaluation too.
   void compare_more(Case& c, Model& model, const std::vector<Solved>& solves, const std::string& prefix) const override {
     for (std::size_t k = 0; k < solves.size(); ++k) {
-      c.compare("output/" + prefix + solve_prefix(c, k) + "effective_W", solves[k].map.captured()[0].t());
+      const Tensor effective = solves[k].map.captured()[0].t();
+      c.compare("output/" + prefix + solve_prefix(c, k) + "effective_W", effective);
       const std::string name = solve_prefix(c, k) + "W";
       if (c.settings.contains("train")) continue;  // compared at the end of the run
-      if (const Tensor* w = model.named_parameters().find(name)) c.compare("output/param_after/" + name, *w);
+      if (const Tensor* w = model.named_parameters().find(name)) c.compare("output/param_after/" + name, model.is_training() ? *w : effective);
     }
   }
 

@@ -25,6 +25,8 @@ class Family {
   virtual void adjust(Case&) const {}
   /// After the parameters are in place and before the first forward pass.
   virtual void begin(Case&, Model&) const {}
+  /// Whether the loss sees the last returned state alone.
+  virtual bool last_alone() const { return false; }
   /// Whether the published model has that parameter and never uses it.
   virtual bool unused(const Case&, const std::string& /*parameter*/) const { return false; }
   /// Prefix of the results of solve number k of a forward pass ("ig1."), after that of the segment.
@@ -42,7 +44,7 @@ class Family {
   }
   /// The model's outputs, one for each returned state. \param prefix  of the pass
   virtual void compare_outputs(Case& c, const std::vector<Tensor>& outputs, const std::string& prefix) const {
-    for (std::size_t k = 0; k < outputs.size(); ++k) c.compare("output/" + prefix + output_name(c, k), outputs[k]);
+    for (std::size_t k = last_alone() ? outputs.size() - 1 : 0; k < outputs.size(); ++k) c.compare("output/" + prefix + output_name(c, k), outputs[k]);
   }
   /// What is differentiated: the loss of a pass, and penalties.
   virtual Tensor total(Case&, const Tensor& loss, const std::vector<Solved>&, const std::string& /*prefix*/) const { return loss; }
