@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
 #include <gtest/gtest.h>
 
 #include "core/solve/solve.hpp"
@@ -62,6 +66,36 @@ TEST(Stop, TheFloorIsFoundNotBurnt) {
                                     {.tolerance = 0, .max_evaluations = 200, .stall_window = 0, .floor = false});
       EXPECT_EQ(all.report.calls, all.report.relative[0] == 0 ? all.report.calls : 200);
     }
+}
+
+/// The worst sample of a solve that no tolerance ends.
+struct End {
+  Reason reason;
+  std::int64_t evaluations;
+  double relative;
+};
+
+End unstopped(const std::string& name, torch::ScalarType dtype, std::int64_t width, double largest) {
+  const AffineMap f = AffineMap{zstar::testing::symmetric(width, 0, largest, 33), randn({3, width}, 34)}.to(dtype);
+  const auto out = solve::solve(*make_solver(name), name, f.map(), State(f.zeros()), {.tolerance = 0, .max_evaluations = 6000});
+  const auto worst = std::max_element(out.report.relative.begin(), out.report.relative.end()) - out.report.relative.begin();
+  return {out.report.reasons[static_cast<std::size_t>(worst)], out.report.calls, *std::max_element(out.report.relative.begin(), out.report.relative.end())};
+}
+
+TEST(Stop, NoSolverSpendsItsBudgetAtTheFloor) {  // the table of docs/stopping.md: residuals in ε, for eigenvalues of J from 0 to `largest`
+  const std::tuple<const char*, torch::ScalarType, double> dtypes[] = {{"float64", torch::kFloat64, std::ldexp(1, -52)}, {"float32", torch::kFloat32, std::ldexp(1, -23)}, {"bfloat16", torch::kBFloat16, std::ldexp(1, -7)}};
+  for (const auto& [word, dtype, epsilon] : dtypes)
+    for (const std::int64_t width : {32, 512})
+      for (const double largest : {0.5, 0.9, 0.99}) {
+        std::printf("| %s | %d | %g |", word, static_cast<int>(width), 1 / (1 - largest));
+        for (const char* name : {"fixed_point", "anderson", "broyden"}) {
+          const End end = unstopped(name, dtype, width, largest);
+          std::printf(" %s %d, %.2g ε |", solve::text_of(end.reason).name, static_cast<int>(end.evaluations), end.relative / epsilon);
+          EXPECT_NE(end.reason, Reason::budget) << name << ' ' << word << width << largest;
+          EXPECT_TRUE(end.reason != Reason::floor || end.relative <= 4 * epsilon) << name << ' ' << word << width << largest;
+        }
+        std::printf("\n");
+      }
 }
 
 TEST(Stop, ATurningIterationStalls) {
