@@ -148,9 +148,13 @@ std::string draw(const std::vector<Column>& list, const std::string& file) {
   return runs::draw(file, panels, "τ, evaluations divided by those of the best solver");
 }
 
+double number(const Arguments& arguments, const char* name, double fallback) { return arguments.has(name) ? arguments.values[name].as<double>() : fallback; }
+
 /// The synthetic problems and the cells of the runs that were named, of the families that were named.
 std::vector<BenchProblem> problems_of(const Arguments& arguments, const std::vector<training::FrozenCell>& cells) {
-  std::vector<BenchProblem> all = bench_problems();
+  const double seeds = number(arguments, "seeds", 3);
+  if (!(seeds >= 1 && seeds <= 1000)) throw po::error("--seeds takes a number from 1 to 1000");
+  std::vector<BenchProblem> all = bench_problems(static_cast<std::uint64_t>(seeds));
   for (const auto& cell : cells) all.push_back({"cells", cell.name, cell.f, cell.z0});
   const auto wanted = arguments.list("family");
   if (wanted.empty()) return all;
@@ -163,8 +167,6 @@ std::vector<BenchProblem> problems_of(const Arguments& arguments, const std::vec
   all.erase(std::remove_if(all.begin(), all.end(), [&](const BenchProblem& p) { return std::find(wanted.begin(), wanted.end(), p.family) == wanted.end(); }), all.end());
   return all;
 }
-
-double number(const Arguments& arguments, const char* name, double fallback) { return arguments.has(name) ? arguments.values[name].as<double>() : fallback; }
 
 int bench(const Arguments& arguments) {
   if (arguments.text("what") != "solvers") throw po::error("bench takes 'solvers'");
@@ -198,6 +200,7 @@ Command bench_command() {
   po::options_description options("options");
   options.add_options()("what", value_of("WHAT"), "solvers")("only", values_of("SOLVER"), "this solver; may be repeated, the same one too")(
       "tolerance", po::value<double>()->value_name("ε"), "relative residual to reach (1e-6)")("budget", po::value<double>()->value_name("N"), "evaluations allowed (200)")(
+      "seeds", po::value<double>()->value_name("N"), "draws of each synthetic problem (3)")(
       "cells", values_of("FOLDER"), "trained models, frozen, as further problems: a run folder, or a folder of them; may be repeated")(
       "samples", po::value<double>()->value_name("N"), "of the first batch of each of these models (4)")("family", values_of("NAME"), "problems of this family alone; may be repeated")(
       "svg", value_of("FILE"), "draw the performance profiles; gnuplot's script and data are kept beside it");

@@ -91,9 +91,9 @@ std::int64_t bytes_held() {
 
 }  // namespace
 
-std::vector<BenchProblem> bench_problems() {
+std::vector<BenchProblem> bench_problems(std::uint64_t seeds) {
   Set set;
-  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+  for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     affine_families(set, seed);
     nonlinear_families(set, seed);
   }

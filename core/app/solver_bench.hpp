@@ -17,8 +17,8 @@ struct BenchProblem {
 };
 
 /// Families: contractions near and far from normal, stiff and negative spectra, rotations, expansive maps, tanh layers, scales, and
-/// kinks, each in several sizes and seeds.
-std::vector<BenchProblem> bench_problems();
+/// kinks, each in several sizes. \param seeds  draws of each
+std::vector<BenchProblem> bench_problems(std::uint64_t seeds);
 
 struct BenchResult {
   std::int64_t evaluations = 0;  ///< up to the first residual within the tolerance, of the last sample; 0: some sample never was

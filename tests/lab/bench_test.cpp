@@ -97,6 +97,7 @@ TEST_F(Bench, SolvesTheFrozenCellsOfRuns) {
 }
 
 TEST_F(Bench, RefusesUnknownFamiliesAndFoldersWithoutRuns) {
+  EXPECT_THAT(run("bench solvers --seeds 0").text, ::testing::HasSubstr("--seeds takes a number from 1 to 1000"));
   const Finished family = run("bench solvers --family kink");
   EXPECT_EQ(family.status, 2);
   EXPECT_THAT(family.text, ::testing::HasSubstr("'kinks'"));
