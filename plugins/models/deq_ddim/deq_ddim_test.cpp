@@ -78,6 +78,20 @@ TEST(Ddim, ChunksChangeNothing) {
   EXPECT_TRUE(whole(whole.start(x), x).equal(cut(cut.start(x), x)));
 }
 
+TEST(Ddim, StepsOfInversionDifferentiateAsFarAsTheyGo) {
+  const auto steps = steps_down(times("uniform", 1000, 4), alpha_bar(betas("linear", 1e-4, 0.02, 1000)));
+  const Tensor x = test::randn({1, 1, 2, 2}, 1).requires_grad_();
+  const Trajectory map(bend, steps, 0, x.detach());
+  const Tensor sampled = sample_ddim(bend, x, steps, 0, {}).states.back(), whole = torch::autograd::grad({sampled.sum()}, {x})[0];
+  Tensor z = torch::cat({x, map.start(x)}).detach();
+  for (int k = 0; k < 4; ++k) z = with_latent(map, z, x.detach());
+  EXPECT_LT(test::relative_error(z.slice(0, 4), sampled.detach()), 1e-12);
+  const Tensor one = with_latent(map, z, x).slice(0, 4);
+  EXPECT_TRUE(torch::autograd::grad({one.sum()}, {x})[0].allclose(map.from().flatten()[3].expand({1, 1, 2, 2}), 1e-14, 0)) << "no network";
+  for (int k = 0; k < 5; ++k) z = with_latent(map, z, x);
+  EXPECT_LT(test::relative_error(torch::autograd::grad({z.slice(0, 4).sum()}, {x})[0], whole), 1e-12) << "as the sampler's own";
+}
+
 TEST(Ddim, EncodingIsUndoneWhereTheNoiseIsConstant) {
   const Denoiser constant = [](const Tensor& x, const Tensor&) { return torch::full_like(x, 0.3); };
   const Tensor bars = alpha_bar(betas("linear", 1e-4, 0.02, 1000)), x = test::randn({1, 1, 2, 2}, 1);

@@ -62,12 +62,11 @@ class Trajectory {
   Tensor from_, weight_, sum_, time_, noise_;
 };
 
-/// F with a row for x_T itself in front, of one image: the state that inversion optimises. Row 0 stays what it is, and is what the network sees:
-/// gradients reach x_T by its factor √(ā'_k/ā_1) alone, and no network is differentiated.
+/// F with a row for x_T itself in front, of one image: the state that inversion optimises. The network sees row 0 of the state: in the
+/// gradient of one step x_T has its factor √(ā'_k/ā_1) alone, and no network is differentiated.
 /// \param z  [S + 1, C, H, W] \param x_T  [1, C, H, W], where gradients go
 inline Tensor with_latent(const Trajectory& f, const Tensor& z, const Tensor& x_T) {
-  const Tensor first = z.narrow(0, 0, 1);
-  return torch::cat({first, f(z.narrow(0, 1, f.steps()), x_T, first)});
+  return torch::cat({x_T, f(z.narrow(0, 1, f.steps()), x_T, /*y_0=*/z.narrow(0, 0, 1))});
 }
 
 }  // namespace
