@@ -27,7 +27,7 @@ class Family {
   virtual void begin(Case&, Model&) const {}
   /// Whether the loss sees the last returned state alone.
   virtual bool last_alone() const { return false; }
-  /// Whether the published model has that parameter and never uses it.
+  /// Whether the published model has that parameter or buffer and never uses it.
   virtual bool unused(const Case&, const std::string& /*parameter*/) const { return false; }
   /// Prefix of the results of solve number k of a forward pass ("ig1."), after that of the segment.
   virtual std::string solve_prefix(const Case&, std::size_t) const { return ""; }
