@@ -20,8 +20,9 @@ struct Inr {
       flatten(c);
       Setup setup = set_up(c, adjoint);
       setup.parts.forward.options.max_evaluations = setup.budget;
+      const auto eval = c.get("eval_f_max_iter", std::int64_t{0});
       setup.parts.forward.options.eval_max_evaluations =
-          static_cast<std::int64_t>(static_cast<double>(c.get("f_max_iter", std::int64_t{40})) * c.get("eval_factor", 1.0));
+          eval > 0 ? eval : static_cast<std::int64_t>(static_cast<double>(c.get("f_max_iter", std::int64_t{40})) * c.get("eval_factor", 1.0));
       layer = std::make_shared<PlannedLayer>(std::move(setup), &solves);
       if (c.get<std::string>("norm_type", "none") != "none") norm = make_norm(c);
     }
