@@ -2,6 +2,7 @@
 /// \file Case: one reference case of a folder, and the comparison of what this build gives with what it holds.
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -94,6 +95,7 @@ struct Plan {
 struct Setup {
   gradient::LayerParts parts;  ///< those of the layer, or at least both solvers where it cannot hold the plan
   Plan plan;
+  std::function<std::vector<std::int64_t>(std::int64_t budget)> marks_of_call;  ///< as long as the case lives
   std::vector<std::shared_ptr<GradientMethod>> methods;  ///< of each functor
   std::int64_t budget = 0;
   bool training = true, held = true;  ///< held: the layer's own plan is the reference's

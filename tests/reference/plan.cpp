@@ -120,6 +120,7 @@ Joined walk(const Setup& s, const FixedPointMap& f, const State& z0) {
     solve::Outcome out = forward(s, f, z0, s.budget, {marks.upper_bound(0), marks.end()});
     samples = std::move(out.samples);
     samples.resize(sampled(out.report), z0);
+    if (samples.empty()) samples.push_back(out.z);  // the reference's solvers hand out the best at least
     joined.forward = std::move(out.report);
   }
   for (std::size_t k = 0; k < std::min(s.plan.functors.size(), slices ? s.plan.marks.size() : samples.size()); ++k) {
@@ -139,6 +140,7 @@ void set_plan(const Case& c, Setup& s) {
   const bool hook = c.get("hook_ift", false), backward = c.kind == "backward";
   const auto implicit = [&] { return std::shared_ptr<GradientMethod>(test::make<GradientMethod>(Kind::gradient, "implicit", {{"jacobian_at", std::string(hook ? "state" : "image")}})); };
   s.plan.marks = marks_of(c, s.budget);
+  s.marks_of_call = [&c](std::int64_t budget) { return marks_of(c, budget); };
   s.plan.functors = functors_of(c, marks_of(c, s.parts.forward.options.max_evaluations).size());
   Numbers steps;
   for (const Functor& functor : s.plan.functors) {
@@ -187,10 +189,15 @@ PlannedLayer::PlannedLayer(Setup setup, std::vector<Solved>* sink) : setup_(std:
 
 Equilibrium PlannedLayer::solve(const FixedPointMap& f, const State& z0, const SolveOptions& options) {
   const bool joined = torch::GradMode::is_enabled() && options.gradient.value_or(options.training);
+  Setup setup = setup_;
+  if (joined && options.max_evaluations == 0) {  // a call of the reference may take its layer's budget away
+    setup.held = setup.held && setup.plan.marks.size() == 1;
+    setup.plan.marks = setup.marks_of_call(setup.budget = 0);
+  }
   Equilibrium e;
-  if (!joined || setup_.held) e = layer_.solve(f, z0, options);
-  if (joined && !(setup_.held && all_sampled(setup_, e))) {
-    Joined walked = walk(setup_, f, gradient::detached(z0));
+  if (!joined || setup.held) e = layer_.solve(f, z0, options);
+  if (joined && !(setup.held && all_sampled(setup, e))) {
+    Joined walked = walk(setup, f, gradient::detached(z0));
     e = Equilibrium();
     e.fixed_point = gradient::detached(walked.states.back());
     e.states = std::move(walked.states);
