@@ -92,7 +92,7 @@ mkdir -p "$old"/{lib,share/cmake/Torch,include/torch/csrc/api/include/torch}
 touch "$old"/lib/{libtorch_cpu,libc10}.so "$old/include/torch/script.h" "$old/include/torch/csrc/api/include/torch/types.h"
 printf '#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 1\n#define TORCH_VERSION_PATCH 0\n' >"$old/include/torch/csrc/api/include/torch/version.h"
 echo 'set(TORCH_CXX_FLAGS "-D_GLIBCXX_USE_CXX11_ABI=0")' >"$old/share/cmake/Torch/TorchConfig.cmake"
-if out=$(cmake -S "$1" -B "$work/configured" -DZSTAR_LIBTORCH="$old" 2>&1) || [[ $out != *"LibTorch 2.1.0 in"*"_GLIBCXX_USE_CXX11_ABI=0"*"Take the zip"* ]]; then
+if out=$(cmake -G Ninja -S "$1" -B "$work/configured" -DZSTAR_LIBTORCH="$old" 2>&1) || [[ $out != *"LibTorch 2.1.0 in"*"_GLIBCXX_USE_CXX11_ABI=0"*"Take the zip"* ]]; then
   printf 'old strings were not refused: %s\n' "$out"
   failures=$((failures + 1))
 fi
