@@ -205,26 +205,15 @@ std::optional<std::vector<OptSpec>> Checker::options_of(const SectionSpec& spec,
   }
 }
 
-std::optional<std::vector<OptSpec>> Checker::options_if_known(const SectionSpec& spec, const std::string& name) const {
-  for (const auto& [variant, specs] : spec.variants)
-    if (variant == name) return specs;
-  try {
-    if (spec.kind) return parts_.options(*spec.kind, name);
-  } catch (const std::exception&) {  // the old part may be gone
-  }
-  return std::nullopt;
-}
-
-/// Removes what the table held for a part that a later layer replaced, and says so.
-void Checker::drop_replaced(const SectionSpec& spec, toml::table& table, const std::string& path, const std::set<std::string>& known) {
+/// Removes what files said for a part that a later layer replaced and the new one does not know, and says so. The old part is not asked: it
+/// is not used, and may be gone.
+void Checker::drop_replaced(toml::table& table, const std::string& path, const std::set<std::string>& known) {
   for (const Replaced& old : replaced_) {
-    const auto specs = old.path == path ? options_if_known(spec, old.name) : std::nullopt;
-    if (!specs) continue;
+    if (old.path != path) continue;
     std::vector<std::string> left;
     for (const auto& [key, place] : old.keys) {
       const toml::node* node = known.count(key) ? nullptr : table.get(key);
-      const bool of_old = std::any_of(specs->begin(), specs->end(), [&](const OptSpec& o) { return o.name == key; });
-      if (!node || !of_old || place_of(*node).text() != place.text()) continue;
+      if (!node || place.line == 0 || place_of(*node).text() != place.text()) continue;  // overrides belong together, whatever their order
       table.erase(key);
       left.push_back(key);
     }
@@ -267,7 +256,7 @@ Section Checker::section(const SectionSpec& spec, toml::table* table, const std:
     if (node && !inside) diagnostics_.report({place_of(*node), "'" + inner.name + "' is " + type_word(*node), "a table", "", "write " + inner.name + " = { name = \"…\" }, or [" + path + "." + inner.name + "]"});
     if (inside || !inner.wanted || inner.wanted(result.framework)) result.nested.push_back(section(inner, inside, path + "." + inner.name, inside ? place_of(*inside) : place));
   }
-  if (table && complete && (spec.kind || !spec.variants.empty())) drop_replaced(spec, *table, path, known);
+  if (table && complete && (spec.kind || !spec.variants.empty())) drop_replaced(*table, path, known);
   if (table && complete)
     unknown_keys(*table, known, listed, result.part.empty() ? "section '" + spec.name + "'" : (spec.kind ? word(*spec.kind) : spec.name) + (" '" + result.part + "'"),
                  spec.kind ? result.part : "");

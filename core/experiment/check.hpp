@@ -26,8 +26,7 @@ class Checker {
 
  private:
   Section section(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place);
-  void drop_replaced(const SectionSpec& spec, toml::table& table, const std::string& path, const std::set<std::string>& known);
-  std::optional<std::vector<OptSpec>> options_if_known(const SectionSpec& spec, const std::string& name) const;
+  void drop_replaced(toml::table& table, const std::string& path, const std::set<std::string>& known);
   std::string part_name(const SectionSpec& spec, toml::table* table, const Place& place);
   std::optional<std::vector<OptSpec>> options_of(const SectionSpec& spec, const std::string& name, const Place& place);
   Settings settings(const std::vector<OptSpec>& specs, toml::table* table, const std::string& path, std::set<std::string>& known);

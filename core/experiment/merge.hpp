@@ -22,7 +22,7 @@
 
 namespace zstar::experiment {
 
-/// A part that a later layer replaced by naming another one, with the keys that its table had until then: options of the old part leave with it.
+/// A part that a later layer replaced by naming another one, with the keys that its table had until then.
 struct Replaced {
   std::string path, name;  ///< of the table ("gradient.solver"), of the old part
   Place place, by;         ///< of the old name and of the new one

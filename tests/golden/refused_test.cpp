@@ -107,8 +107,8 @@ TEST_F(Golden, OverridesAreTyped) {
 }
 
 /// An experiment of one solver's options, with overrides. \return its refusal, or its notes behind "good: "
-std::string with_anderson(const std::vector<std::string>& overrides, const std::string& more = "") {
-  const std::string text = "[experiment]\nname = \"x\"\n[dataset]\nname = \"chains\"\n[model]\nname = \"ignn\"\n[solver]\nname = \"anderson\"\nmemory = 4\nbeta = 0.9\n"
+std::string with_anderson(const std::vector<std::string>& overrides, const std::string& more = "", const std::string& solver = "anderson") {
+  const std::string text = "[experiment]\nname = \"x\"\n[dataset]\nname = \"chains\"\n[model]\nname = \"ignn\"\n[solver]\nname = \"" + solver + "\"\nmemory = 4\nbeta = 0.9\n"
                            "tolerance = 1e-5\n[optimizer]\nname = \"sgd\"\nmomentum = 0.5\nlr = 0.1\n" + more;
   try {
     const Experiment e = Experiment::parse(text, "x.toml", overrides, training::schema(), training::CatalogueTables(test::catalogue()));
@@ -127,6 +127,7 @@ TEST_F(Golden, OptionsOfAPartLeaveWithIt) {
                     HasSubstr("\nbeta = 0.9\n"), HasSubstr("\ntolerance = 1e-05\n")));  // what both have stays
   EXPECT_THAT(with_anderson({"optimizer.name=adam"}), StartsWith("good: x.toml:13:8: optimizer 'sgd' was replaced"));
   EXPECT_THAT(with_anderson({"solver.name=anderson"}), StartsWith("good: ["));
+  EXPECT_THAT(with_anderson({"solver.name=fixed_point"}, "", "gone"), StartsWith("good: x.toml:8:8: solver 'gone' was replaced"));  // the old part is not asked
   EXPECT_THAT(with_anderson({"solver.name=fixed_point", "solver.memory=3"}), StartsWith("--set 'solver.memory=3': error: unknown option 'memory' of solver 'fixed_point'"));
   EXPECT_THAT(with_anderson({"solver.name=fixed_point"}, "[gradient.solver]\nname = \"fixed_point\"\nmemory = 3\n"), HasSubstr("x.toml:18:1: error: unknown option 'memory'"));
   EXPECT_THAT(with_anderson({"solver.memry=3", "solver.name=fixed_point"}), HasSubstr("error: unknown option 'memry' of solver 'fixed_point'"));
