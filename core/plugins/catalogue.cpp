@@ -101,7 +101,7 @@ void Catalogue::Impl::add(const fs::path& path, const fs::path& folder) {
     entry.doc = value_of(tag.ident, "doc");
     entry.tag = tag.ident;
     if (auto refusal = incompatibility(tag, own_lines(), mapped)) refuse(entry, *refusal);
-    else if (!trusted(path, folder))
+    else if (!trusted(path, folder) && !of_installation(entry.resolved))  // who may change that could change the program
       for (const fs::path& place : {folder, entry.resolved.parent_path(), entry.resolved})
         if (auto refusal = distrust(place)) refuse(entry, *refusal);
   }

@@ -25,7 +25,8 @@ std::filesystem::path user_folder(const char* variable, const char* fallback);
 /// `*.so` and `*/*.so` of a folder, sorted by bytes; nothing if it cannot be listed.
 std::vector<std::filesystem::path> plugin_files(const std::filesystem::path& folder);
 
-/// Why a folder or file is not to be trusted (Z142): others may write it, or it belongs to another user than root and us.
+/// Why a folder or file is not to be trusted (Z142): others may write it, or it belongs to another user than root and us. Not asked of what is of
+/// the installation.
 std::optional<Refusal> distrust(const std::filesystem::path& path);
 
 }  // namespace zstar::plugins

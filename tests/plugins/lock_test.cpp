@@ -181,6 +181,24 @@ TEST(Configuration, TheProgramReadsIt) {
   EXPECT_THAT(shell(with + " --no-plugins user").text, HasSubstr("anderson"));
 }
 
+TEST(Installation, WhoeverMayChangeIt) {  // an installation of a group, or of another user: who may change its plugins may change its program
+  const TemporaryFolder prefix;
+  for (const char* folder : {"bin", "lib/zstar/plugins"}) fs::create_directories(prefix.path / folder);
+  fs::copy_file(program, prefix.path / "bin/zstar");
+  fs::copy_file(ZSTAR_PLUGIN_DIR "/zstar-anderson.so", prefix.path / "lib/zstar/plugins/zstar-anderson.so");
+  ASSERT_EQ(shell("chmod -R g+w " + prefix.path.string()).status, 0);
+  const std::string show = "env -u ZSTAR_PLUGIN_PATH XDG_CONFIG_HOME=/nowhere XDG_DATA_HOME=/nowhere " + (prefix.path / "bin/zstar").string() + " plugins show anderson";
+  const auto shown = shell(show);
+  EXPECT_EQ(shown.status, 0) << shown.text;
+  if (::geteuid() == 0) {
+    ASSERT_EQ(shell("chown -R 12345 " + prefix.path.string()).status, 0);
+    const auto of_another = shell(show);
+    EXPECT_EQ(of_another.status, 0) << of_another.text;
+  }
+  fs::rename(prefix.path / "lib/zstar/plugins", prefix.path / "elsewhere");
+  EXPECT_THAT(shell(show + " --plugins " + (prefix.path / "elsewhere").string()).text, HasSubstr("[Z142]"));
+}
+
 TEST(Load, AnExperimentLoadsOnlyTheFilesItNames) {
   const auto loaded = [] {
     std::set<std::string> names;
