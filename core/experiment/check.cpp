@@ -171,7 +171,7 @@ std::string Checker::part_name(const SectionSpec& spec, toml::table* table, cons
   else if (node) diagnostics_.report({place_of(*node), std::string("'name' is ") + type_word(*node), "text", "", "write the name in quotes"});
   else if (spec.default_part.empty())
     diagnostics_.report({place, "section '" + spec.name + "' names no " + (spec.kind ? word(*spec.kind) : "choice"), "name = \"…\"", "",
-                         "add the key 'name'"});
+                         spec.may_be_none ? "add the key 'name'; \"none\" leaves it out" : "add the key 'name'"});
   return spec.default_part;
 }
 
@@ -181,28 +181,17 @@ std::optional<std::vector<OptSpec>> Checker::options_of(const SectionSpec& spec,
     if (variant == name) return specs;
     names.push_back(variant);
   }
-  if (spec.kind) names = parts_.names(*spec.kind);
-  const std::size_t colon = name.find(':');
-  const std::string bare = colon == std::string::npos ? name : name.substr(colon + 1);
-  if (std::find(names.begin(), names.end(), bare) == names.end()) {
-    std::string reason;
-    if (spec.kind) try {
-        parts_.options(*spec.kind, name);  // a refused file says why
-      } catch (const std::exception& error) {
-        reason = error.what();
-      }
-    const bool refused = !reason.empty() && reason.find("unknown ") != 0;
-    const std::string what = spec.kind ? word(*spec.kind) : spec.name;
-    diagnostics_.report({place, refused ? what + " '" + name + "' cannot be used: " + reason : "unknown " + what + " '" + name + "'", quoted(names),
-                         quoted(nearest(bare, names)), spec.kind ? "'zstar plugins list' shows what was found" : "name one of them"});
-    return std::nullopt;
-  }
-  try {
-    return parts_.options(*spec.kind, name);
-  } catch (const std::exception& error) {
-    diagnostics_.report({place, std::string(word(*spec.kind)) + " '" + name + "' cannot be used: " + error.what(), "", "", ""});
-    return std::nullopt;
-  }
+  const std::string what = spec.kind ? word(*spec.kind) : spec.name;
+  Fault fault{"", "unknown " + what + " '" + name + "'", quoted(names), quoted(nearest(name, names)), "name one of them"};
+  if (spec.kind) try {
+      return parts_.options(*spec.kind, name);
+    } catch (const std::exception& error) {
+      fault = fault_of(std::string(error.what()));
+      if (fault.what.compare(0, 8, "unknown ") != 0) fault.what = what + " '" + name + "' cannot be used: " + fault.what;
+      else if (spec.may_be_none) fault.expected += ", or 'none'";
+    }
+  diagnostics_.report({place, fault.what, fault.expected, fault.did_you_mean, fault.remedy});
+  return std::nullopt;
 }
 
 /// Removes what files said for a part that a later layer replaced and the new one does not know, and says so. The old part is not asked: it
@@ -278,7 +267,7 @@ std::vector<Section> Checker::check(Merged& merged, const Schema& schema) {
     }
     if (spec.array) {
       auto* array = node->as_array();
-      if (!array || !array->is_homogeneous(toml::node_type::table)) {
+      if (!array || (!array->empty() && !array->is_homogeneous(toml::node_type::table))) {
         diagnostics_.report({place_of(*node), "'" + spec.name + "' is " + type_word(*node), "an array of tables, [[" + spec.name + "]]", "", "write [[" + spec.name + "]]"});
         continue;
       }
@@ -289,6 +278,11 @@ std::vector<Section> Checker::check(Merged& merged, const Schema& schema) {
     toml::table* table = node ? node->as_table() : nullptr;
     if (node && !table) {
       diagnostics_.report({place_of(*node), "'" + spec.name + "' is " + type_word(*node), "a table, [" + spec.name + "]", "", "write [" + spec.name + "]"});
+      continue;
+    }
+    if (spec.may_be_none && table && (*table)["name"].value<std::string>() == "none") {
+      drop_replaced(*table, spec.name, {"name"});
+      unknown_keys(*table, {"name"}, {}, spec.name + " 'none'", "");
       continue;
     }
     sections.push_back(section(spec, table, spec.name, table ? place_of(*table) : Place{}));

@@ -1,6 +1,8 @@
 #include "core/experiment/experiment.hpp"
 
 #include <algorithm>
+#include <cstring>
+#include <sstream>
 
 #include "core/experiment/check.hpp"
 #include "core/experiment/spec_text.hpp"
@@ -65,18 +67,36 @@ Fault fault_of(const OptionError& error) {
   return fault;
 }
 
+Fault fault_of(const std::string& message) {
+  Fault fault;
+  std::string* part = &fault.what;
+  std::istringstream lines(message);
+  for (std::string line; std::getline(lines, line);) {
+    for (const auto& [word, of_word] : {std::pair("  expected: ", &fault.expected), std::pair("  did you mean: ", &fault.did_you_mean), std::pair("  remedy: ", &fault.remedy)})
+      if (line.compare(0, std::strlen(word), word) == 0) part = of_word, line.erase(0, std::strlen(word));
+    *part += (part->empty() ? "" : "\n") + line;
+  }
+  if (!fault.did_you_mean.empty() && fault.did_you_mean.back() == '?') fault.did_you_mean.pop_back();
+  return fault;
+}
+
 Refused Experiment::refusal(const Section& section, const OptionError& error) const {
   const auto spec = std::find_if(section.specs.begin(), section.specs.end(), [&](const OptSpec& o) { return o.name == error.option(); });
   const auto origin = std::find_if(origins_.begin(), origins_.end(), [&](const auto& o) { return o.first == section.path + "." + error.option(); });
   const bool given = origin != origins_.end() && origin->second.source != "default", known = spec != section.specs.end();
-  const Place table = section.place.source.empty() ? Place{sources_.sources().front()} : section.place;
   const Fault fault = fault_of(error);
-  Message message = wrong_value(given ? origin->second : table, known ? *spec : OptSpec{},
+  Message message = wrong_value(given ? origin->second : place_of(section), known ? *spec : OptSpec{},
                                 section.path + (section.part.empty() ? "" : " '" + section.part + "'") + ", option '" + error.option() + "': " + fault.what);
   if (!known || !fault.expected.empty()) message.expected = fault.expected;
   if (!fault.remedy.empty()) message.remedy = fault.remedy;
   return Refused({sources_.format(message)}, {message});
 }
+
+std::string Experiment::sentence(const Section& section, const Fault& fault) const {
+  return sources_.format({place_of(section), fault.what, fault.expected, fault.did_you_mean, fault.remedy});
+}
+
+Place Experiment::place_of(const Section& section) const { return section.place.source.empty() ? Place{sources_.sources().front()} : section.place; }
 
 const Section* Experiment::find(std::string_view name) const {
   for (const Section& s : sections_)

@@ -23,6 +23,7 @@ struct SectionSpec {
   std::optional<Kind> kind;          ///< the table has a key `name` that names a part of this kind
   bool array = false;                ///< an array of tables
   bool required = false;
+  bool may_be_none = false;          ///< name = "none" is the table left out
   std::string default_part;          ///< taken where `name` or the whole table is missing; empty: none
   std::vector<OptSpec> framework;    ///< keys of the framework, the same for every part
   std::vector<SectionSpec> nested;   ///< tables inside: `[gradient] solver = { … }`
@@ -44,6 +45,8 @@ struct Fault {
 
 /// What a part says of an option, "WHAT; REMEDY" or "WHAT; expected X", taken apart.
 Fault fault_of(const OptionError& error);
+/// A whole message taken apart: what, and the lines "expected: …", "did you mean: …?", "remedy: …" behind it.
+Fault fault_of(const std::string& message);
 
 /// The option tables of parts, as the catalogue of plugins knows them.
 class PartTables {
@@ -99,6 +102,8 @@ class Experiment {
 
   /// What a part says about one of its options, at the place of the option. A sentence "WHAT; WHAT TO DO" is taken apart.
   Refused refusal(const Section& section, const OptionError& error) const;
+  /// The sentence of a fault of a section, at the place of the section.
+  std::string sentence(const Section& section, const Fault& fault) const;
 
   /// The section of that name, null where an optional one is absent.
   const Section* find(std::string_view name) const;
@@ -116,7 +121,7 @@ class Experiment {
 
  private:
   void finish(Merged merged, const std::string& source, const std::vector<std::string>& overrides, const Schema& schema, const PartTables& parts);
-
+  Place place_of(const Section& section) const;  // the file where the table stands nowhere
 
   std::vector<Section> sections_;
   std::vector<std::pair<std::string, Place>> origins_;  // dotted key, place

@@ -55,6 +55,7 @@ json of_section(const SectionSpec& spec, const PartTables& parts) {
     for (const OptSpec& s : specs) own[s.name] = of_value(s);
     table["anyOf"].push_back({{"properties", own}, {"additionalProperties", false}});
   }
+  if (spec.may_be_none) table["anyOf"].push_back({{"properties", {{"name", {{"enum", {"none"}}}}}}, {"additionalProperties", false}});
   return table;
 }
 

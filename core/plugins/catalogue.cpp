@@ -113,13 +113,17 @@ void Catalogue::Impl::add(const fs::path& path, const fs::path& folder) {
 }
 
 void Catalogue::Impl::unknown(Kind kind, std::string_view name) const {
-  std::vector<std::string> all;
-  for (const PartEntry& p : parts)
-    if (p.kind == kind && usable(files[p.file])) all.push_back(p.name);
+  const std::size_t colon = name.find(':');
+  std::vector<std::string> all, of_other_ids;
+  for (const PartEntry& p : parts) {
+    if (p.kind != kind || !usable(files[p.file])) continue;
+    all.push_back(p.name);
+    if (colon != std::string_view::npos && p.name == name.substr(colon + 1)) of_other_ids.push_back(files[p.file].id + ":" + p.name);
+  }
   std::sort(all.begin(), all.end());
   std::string message = "unknown " + std::string(to_string(kind)) + " '" + std::string(name) + "' [Z136]";
   message += "\n  expected: " + (all.empty() ? "one of the plugins found, which are none" : quoted(all));
-  if (const auto near = nearest(name, all); !near.empty()) message += "\n  did you mean: " + quoted(near) + "?";
+  if (const auto near = of_other_ids.empty() ? nearest(name.substr(colon + 1), all) : of_other_ids; !near.empty()) message += "\n  did you mean: " + quoted(near) + "?";
   message += "\n  remedy: 'zstar plugins list' shows what was found, 'zstar doctor' where";
   throw PluginError("Z136", message);
 }
@@ -232,7 +236,7 @@ Object* Catalogue::make(Kind kind, std::string_view name, const Settings& settin
   } catch (...) {
     const std::string why = file.id + " could not create " + what + ": " + current_exception_text();
     if (why.find(no_memory) != std::string::npos) throw std::runtime_error(why);  // no fault of the plugin
-    throw Refusal{"Z171", why, "", ""}.error(file.path.string());
+    throw NotCreated(Refusal{"Z171", why, "", ""}.error(file.path.string()), current_exception_text());
   }
   for (const std::string& change : state.restore("while creating " + what)) {
     std::string warning = file.path.string() + ": warning: " + change;

@@ -27,6 +27,16 @@ class PluginError : public std::runtime_error {
   std::string code_;
 };
 
+/// The constructor of a part threw (Z171).
+class NotCreated : public PluginError {
+ public:
+  NotCreated(const PluginError& error, std::string words) : PluginError(error), words_(std::move(words)) {}
+  const std::string& words() const { return words_; }  ///< the part's own
+
+ private:
+  std::string words_;
+};
+
 /// How files that are new to this build of the program are tried before they are loaded.
 struct ProbeSettings {
   std::filesystem::path program;  ///< this program, whose command `probe` answers; empty: no file is tried
@@ -104,7 +114,7 @@ class Catalogue {
   const std::vector<OptSpec>& options(Kind kind, std::string_view name);
   std::string_view doc(Kind kind, std::string_view name);
 
-  /// Creates a part. Exceptions of its constructor become Z171, naming plugin and part.
+  /// Creates a part. \throws NotCreated  for exceptions of its constructor, naming plugin and part
   template <class T>
   std::unique_ptr<T> create(Kind kind, std::string_view name, const Settings& settings, Host& host) {
     return std::unique_ptr<T>(static_cast<T*>(make(kind, name, settings, host)));

@@ -56,6 +56,7 @@ experiment::Schema schema() {
   SectionSpec start{"start", "where solves begin"};
   start.framework = describe(gradient::StartOptions::options());
   SectionSpec norm{"norm", "of the weights inside the map", Kind::norm};
+  norm.may_be_none = true;
   norm.framework = describe(NormOptions::options());
   SectionSpec regularizers{"regularizers", "penalties added to the loss", Kind::regularizer, /*array=*/true};
   regularizers.framework = describe(RegularizerOptions::options());
@@ -144,6 +145,20 @@ auto at_place(const experiment::Experiment& experiment, const experiment::Sectio
   }
 }
 
+/// Makes the part of a section; what its constructor says is a sentence at the place of the section.
+template <class T>
+std::unique_ptr<T> made(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, Kind kind, const experiment::Section& section, Host& host) {
+  try {
+    return at_place(experiment, section, [&] { return catalogue.create<T>(kind, section.part, section.options, host); });
+  } catch (const plugins::NotCreated& error) {
+    experiment::Fault fault = experiment::fault_of(error.words());
+    fault.what = std::string(plugins::to_string(kind)) + " '" + section.part + "' cannot be made: " + fault.what;
+    const std::string show = "'zstar plugins show " + section.part + "' explains its options";
+    if (fault.remedy.empty()) fault.remedy = kind == Kind::dataset ? "look at the files that it reads; " + show : kind == Kind::model ? "choose a model and a data set that fit; " + show : show;
+    throw std::runtime_error(experiment.sentence(section, fault));
+  }
+}
+
 torch::Device choose_device(const ExperimentOptions& o) {
   if (o.device == "auto") return torch::hasCUDA() ? torch::Device(torch::kCUDA, 0) : torch::Device(torch::kCPU);
   const bool cuda = o.device != "cpu";
@@ -161,14 +176,14 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
   torch::manual_seed(static_cast<std::uint64_t>(options.seed));
   if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
   const auto create = [&]<class T>(Kind kind, const experiment::Section& s) {
-    return at_place(experiment, s, [&] { return catalogue.create<T>(kind, s.part, s.options, *host_); });
+    return made<T>(experiment, catalogue, kind, s, *host_);
   };
   dataset_ = create.operator()<Dataset>(Kind::dataset, experiment.at("dataset"));
   host_->set(guarded([&] { return call_text(*dataset_, "data set '" + experiment.at("dataset").part + "'", "describe"); }, [&] { return dataset_->describe(); }));
   if (const auto* norm = experiment.find("norm")) host_->set(std::shared_ptr<Norm>(create.operator()<Norm>(Kind::norm, *norm)));
 
   const auto chosen = [&](const experiment::Section& s) {
-    at_place(experiment, s, [&] { return catalogue.create<Solver>(Kind::solver, s.part, s.options, *host_); });  // refuse early
+    create.operator()<Solver>(Kind::solver, s);  // refuse early
     return solver_choice(catalogue, *host_, s.part, s.options, s.as<solve::Options>());
   };
   const experiment::Section& g = experiment.at("gradient");

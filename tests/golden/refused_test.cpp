@@ -150,6 +150,58 @@ TEST_F(Golden, AMistakeOnTheCommandLineIsPlacedThere) {
   says("experiment.name=\xff", "\n  remedy: write it in UTF-8");
 }
 
+TEST_F(Golden, WhatAFileSwitchesOnAnOverrideSwitchesOff) {
+  const auto resolved = [](const std::vector<std::string>& overrides) {
+    const Experiment e = Experiment::read("experiments/quickstart.toml", overrides, training::schema(), training::CatalogueTables(test::catalogue()));
+    return std::pair(e.to_toml(), e.notes());
+  };
+  const std::string with = resolved({"norm={ name = \"weight_norm\", skip = [\"x\"] }"}).first;
+  EXPECT_THAT(with, ::testing::HasSubstr("[norm]"));
+  EXPECT_THAT(with, ::testing::HasSubstr("[[regularizers]]"));
+  const auto [without, notes] = resolved({"regularizers=[]", "norm.name=none"});
+  EXPECT_THAT(without, ::testing::Not(::testing::HasSubstr("[norm]")));
+  EXPECT_THAT(without, ::testing::Not(::testing::HasSubstr("regularizers")));
+  EXPECT_EQ(refusal("experiments/quickstart.toml", {"norm={ name = \"none\" }"}), "");
+  EXPECT_THAT(refusal("experiments/quickstart.toml", {"norm={ name = \"none\", skip = [\"x\"] }"}), ::testing::HasSubstr("unknown option 'skip' of norm 'none'"));
+  EXPECT_THAT(refusal("experiments/quickstart.toml", {"norm={}"}), ::testing::HasSubstr("\"none\" leaves it out"));
+  EXPECT_THAT(refusal("experiments/quickstart.toml", {"norm.name=nine"}), ::testing::HasSubstr(", or 'none'\n"));
+}
+
+TEST_F(Golden, WhatTheCatalogueRefusesHasTheFormOfAllMessages) {
+  const std::string of_no_plugin = refusal("experiments/quickstart.toml", {"solver={ name = \"nope:anderson\" }"});
+  EXPECT_THAT(of_no_plugin, ::testing::StartsWith("--set 'solver={ name = \"nope:anderson\" }': error: unknown solver 'nope:anderson' [Z136]\n  expected: '"));
+  EXPECT_THAT(of_no_plugin, ::testing::HasSubstr("\n  did you mean: 'zstar.anderson:anderson'?\n  remedy: "));
+
+  plugins::Discovery d;
+  d.folders = {ZSTAR_PLUGIN_DIR};
+  d.user_folders = false;
+  d.allowed.emplace();
+  plugins::Catalogue none_allowed(d);
+  try {
+    Experiment::parse("[dataset]\nname = \"chains\"\n", "x.toml", {}, training::schema(), training::CatalogueTables(none_allowed));
+    FAIL() << "it was read";
+  } catch (const Refused& refused) {
+    EXPECT_THAT(refused.messages().front(), ::testing::MatchesRegex("x.toml:2:8: error: dataset 'chains' cannot be used: [^\n]* \\[Z141\\]\n  2 . name = \"chains\"\n[^\n]*\n  remedy: [^\n]*"));
+    EXPECT_FALSE(refused.details().front().remedy.empty());
+  }
+}
+
+TEST_F(Golden, APartThatCannotBeMadeHasThePlaceOfItsTable) {
+  const training::CatalogueTables tables(test::catalogue());
+  const auto experiment = Experiment::parse("[dataset]\nname = \"chains\"\n[model]\nname = \"mdeq\"\n", "x.toml", {}, training::schema(), tables);
+  std::ostringstream warnings;
+  try {
+    const training::Session session(experiment, test::catalogue(), warnings);
+    FAIL() << "it was built";
+  } catch (const plugins::PluginError& error) {
+    FAIL() << error.what();
+  } catch (const std::runtime_error& error) {
+    EXPECT_THAT(error.what(), ::testing::StartsWith("x.toml:3:1: error: model 'mdeq' cannot be made: the data set does not say its '"));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("\n  3 | [model]\n"));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("\n  remedy: choose a model and a data set that fit; 'zstar plugins show mdeq' explains its options"));
+  }
+}
+
 TEST_F(Golden, AnOptionThatAPartRefusesHasItsLineOrItsOverride) {
   training::CatalogueTables tables(test::catalogue());
   const auto says = [&](const std::vector<std::string>& overrides) -> std::string {
@@ -221,7 +273,7 @@ TEST_F(Golden, TheSchemaHasEveryPartWithEveryOption) {
     if (!spec.kind) continue;
     const auto& section = spec.array ? schema["properties"][spec.name]["items"] : schema["properties"][spec.name];
     const auto names = tables.names(*spec.kind);
-    ASSERT_EQ(section["anyOf"].size(), names.size()) << spec.name;
+    ASSERT_EQ(section["anyOf"].size(), names.size() + spec.may_be_none) << spec.name;
     for (std::size_t i = 0; i < names.size(); ++i) {
       const auto& part = section["anyOf"][i];
       EXPECT_EQ(part["properties"]["name"]["enum"][0], names[i]);
