@@ -36,7 +36,7 @@ void Monitor::stop(std::size_t sample, Reason reason) {
   changed_ = true;
 }
 
-/// Notes a residual. \return whether it is the least so far
+/// Notes a residual. \return whether the state is the best so far: one within the tolerance before any that is not, then the least residual
 bool Monitor::update(std::size_t sample, double residual, double relative) {
   Sample& s = samples_[sample];
   s.calls = calls_;
@@ -49,8 +49,9 @@ bool Monitor::update(std::size_t sample, double residual, double relative) {
   s.residual = residual;
   s.relative = relative;
   if (s.first == 0) s.first = residual;
-  if (s.hit == 0 && within(residual, relative)) s.hit = calls_;
-  if (!(residual < s.best)) return false;
+  const bool met = within(residual, relative), first_met = met && s.hit == 0;
+  if (first_met) s.hit = calls_;
+  if (!first_met && (!(residual < s.best) || (s.hit > 0 && !met))) return false;
   if (residual < 0.95 * s.mark || s.best_call == 0) s.mark = residual, s.mark_call = calls_;
   s.best = residual;
   s.best_relative = relative;

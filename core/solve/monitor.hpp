@@ -21,7 +21,7 @@ class Monitor {
   /// An evaluation that is counted alone: its point is no iterate.
   void probed();
 
-  /// Of the last evaluation, by row: its residual is the sample's least so far and the sample was running.
+  /// Of the last evaluation, by row: its state is the sample's best so far and the sample was running.
   const std::vector<char>& improved() const { return improved_; }
   bool all_improved() const { return all_improved_; }
   bool running(std::int64_t sample) const { return !stopped_[static_cast<std::size_t>(sample)]; }

@@ -118,6 +118,23 @@ TEST(Stop, AnyAndAllLookAtBothResiduals) {
   EXPECT_LT(calls("any"), calls("all"));
 }
 
+TEST(Stop, WhatConvergedIsWithinTheToleranceThatWasAskedFor) {  // E5: relative residuals fall although absolute ones do not
+  const FixedPointMap drifting([](const State& z) { return State(z[0] + 1.0 + 0.001 * z[0].abs()); });
+  for (const char* select : {"best", "last"})
+    for (const char* finished : {"mask", "compact", "whole"}) {
+      const auto solver = make_solver("fixed_point");
+      const auto out = solve::solve(*solver, "fixed_point", drifting, State(torch::zeros({2, 4}, torch::kFloat64)),
+                                    {.tolerance = 0.1, .max_evaluations = 60, .finished = finished, .select = select, .stall_window = 0});
+      const Tensor fz = drifting(out.z)[0];
+      const auto relative = ((fz - out.z[0]).norm(2, {1}) / fz.norm(2, {1}));
+      for (std::int64_t b = 0; b < 2; ++b) {
+        EXPECT_EQ(out.report.reasons[static_cast<std::size_t>(b)], Reason::converged) << select << ' ' << finished;
+        EXPECT_LE(out.report.relative[static_cast<std::size_t>(b)], 0.1) << select << ' ' << finished;
+        EXPECT_NEAR(out.report.relative[static_cast<std::size_t>(b)], relative[b].item<double>(), 1e-12) << select << ' ' << finished;
+      }
+    }
+}
+
 TEST(Stop, RootMeanSquaresDoNotDependOnTheWidth) {
   const auto calls = [](std::int64_t width, const char* measure) {
     const FixedPointMap f([](const State& z) { return State(z[0] * 0.5 + 1.0); });
