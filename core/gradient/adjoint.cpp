@@ -36,7 +36,7 @@ Tensor AdjointRunner::solve(const AdjointProblem& problem, const Tensor& start) 
   const Tensor& v = problem.cotangent;
   const Scaled scaled(scale ? v : Tensor(torch::ones({1, 1}, v.options())));
   const Tensor right = scale ? scaled.unit : v;
-  if (scale && options.stop == "relative") options.stop = "absolute";  // relative to |v|, which is 1
+  if (scale && options.stop == "relative") options.stop = "absolute", options.measure = "l2";  // relative to |v|, which is 1
   const Tensor from = start.defined() ? start : starts_.adjoint(keys_, v);
   const Tensor u0 = from.defined() ? (scale ? from / scaled.divisor : from) : torch::zeros_like(v);
   // With rows scaled one by one, the map is S⁻¹ Jᵀ S; where no sample depends on another that is Jᵀ again.

@@ -45,6 +45,21 @@ TEST(Implicit, E30GradientDoesNotDependOnTheScaleOfTheLoss) {
   }
 }
 
+TEST(Implicit, TheRelativeToleranceOfAnAdjointDoesNotDependOnItsMeasure) {
+  const TanhMap f(3, 400);
+  const Tensor z0 = torch::zeros({3, 400}, torch::kFloat64), v = randn({3, 400}, 5);
+  for (const char* measure : {"l2", "rms"}) {
+    auto deq = layer("implicit", tight, {.tolerance = 1e-5, .max_evaluations = 100, .measure = measure}, "anderson", "fixed_point");
+    const Equilibrium e = deq.solve(f.map(), State(z0));
+    torch::autograd::grad({(v * e.z()[0]).sum()}, {f.w});
+    const Report& report = e.backward->front();
+    for (std::size_t b = 0; b < 3; ++b) {
+      EXPECT_EQ(report.reasons[b], Reason::converged) << measure;
+      EXPECT_LE(report.relative[b], 1e-5) << measure;
+    }
+  }
+}
+
 TEST(Implicit, E31AFailedAdjointIsReportedAndBroydenSolvesIt) {
   const double r = 1.5;
   const AffineMap f{torch::tensor({{0.0, -r}, {r, 0.0}}, torch::kFloat64), randn({1, 2}, 3).requires_grad_()};
