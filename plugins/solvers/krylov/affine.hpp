@@ -23,7 +23,7 @@ class Affine {
  public:
   /// \param together  the batch as one sample: [B, D] ↔ [1, B D]
   Affine(zstar::Evaluator& f, const Tensor& start, bool together) : f_(f), shape_(start.sizes().vec()), together_(together) {
-    if (const auto y = evaluate(start, zstar::Purpose::step)) base_ = start, image_ = *y;
+    if (const auto y = evaluate(start, zstar::Purpose::step)) base_ = start, image_ = *y, aim();
   }
 
   /// Whether the start could be evaluated at all.
@@ -53,20 +53,28 @@ class Affine {
     return apart(*y - u);
   }
 
-  /// The residual at which each sample may stop, [B] or one: absolute, or relative to ‖f(u)‖ of the start.
-  std::vector<double> targets() const {
-    const Tensor size = apart(image_).to(torch::kFloat64).norm(2, {1}).cpu().contiguous();
-    std::vector<double> all;
-    for (std::int64_t b = 0; b < size.numel(); ++b) {
-      const double scale = f_.limits().relative ? size.data_ptr<double>()[b] : 1.0;
-      all.push_back(0.5 * f_.limits().tolerance * (together_ ? scale / std::sqrt(static_cast<double>(shape_[0])) : scale));
-    }
-    return all;
+  /// The residual at which each sample may stop as far as the limits say, [B] or one: absolute, or relative to ‖f(u)‖ of the start.
+  const std::vector<double>& targets() const { return targets_; }
+  /// All targets are met and the solve goes on, for more than one tolerance has to be kept: a tenth of the targets.
+  /// \return false where rounding is in the way of that
+  bool tighten() {
+    const double rounding = image_.scalar_type() == torch::kFloat64 ? 1e-17 : 1e-9;
+    bool possible = false;
+    for (std::size_t b = 0; b < targets_.size(); ++b) targets_[b] *= 0.1, possible = possible || targets_[b] > rounding * sizes_[b];
+    return possible;
   }
 
   Tensor apart(const Tensor& t) const { return together_ ? t.reshape({1, -1}) : t; }
 
  private:
+  void aim() {
+    const Tensor size = apart(image_).to(torch::kFloat64).norm(2, {1}).cpu().contiguous();
+    sizes_.assign(size.data_ptr<double>(), size.data_ptr<double>() + size.numel());
+    for (const double s : sizes_) {
+      const double scale = f_.limits().relative ? s : 1.0;
+      targets_.push_back(0.5 * f_.limits().tolerance * (together_ ? scale / std::sqrt(static_cast<double>(shape_[0])) : scale));
+    }
+  }
   Tensor whole(const Tensor& t) const { return together_ ? t.reshape(shape_) : t; }
   std::optional<Tensor> evaluate(const Tensor& u, zstar::Purpose purpose) {
     auto y = f_.evaluate(u, purpose);
@@ -79,6 +87,7 @@ class Affine {
   bool together_;
   std::int64_t calls_ = 0;
   Tensor base_, image_;
+  std::vector<double> sizes_, targets_;  // ‖f(u)‖ of the start, and what a residual may be
 };
 
 /// What the checks of general solvers do not ask of one for affine maps.

@@ -41,7 +41,6 @@ class Gmres final : public zstar_krylov::LinearBase {
     if (!problem.begun()) return {};
     if (wants_estimate() && !estimate()) host_.warn("gmres has no estimate of the inverse Jacobian to use: the forward solver leaves none");
     Tensor r = problem.first_residual(), x = torch::zeros_like(r);
-    const std::vector<double> targets = problem.targets();
     if (o_.start == "forward" && estimate() && problem.affords_step()) {
       x = inverse(problem, r, start);
       if (const auto measured = problem.residual(x)) r = *measured;
@@ -49,11 +48,15 @@ class Gmres final : public zstar_krylov::LinearBase {
     }
     while (problem.affords_product()) {
       zstar::KrylovSpace space(products_, r, o_.restart);
-      if (!grow(problem, space, targets, start)) return {};
+      if (!grow(problem, space, start)) return {};
+      if (space.size() == 0) {
+        if (problem.tighten()) continue;
+        return {};
+      }
       const Tensor y = space.solution();
       x = x + (o_.preconditioner == "forward" && estimate() ? inverse(problem, y, start) : y);
       const auto measured = problem.residual(x);
-      if (!measured || space.size() == 0) return {};
+      if (!measured) return {};
       expect_affine(r, residuals(space, r.size(0)).to(r.device()), *measured, x);
       r = *measured;
     }
@@ -72,8 +75,8 @@ class Gmres final : public zstar_krylov::LinearBase {
     return all;
   }
   /// Adds products until every sample's residual is small enough, or the space or the budget is full. \return false if the solve is over
-  bool grow(Affine& problem, zstar::KrylovSpace& space, const std::vector<double>& targets, const Tensor& like) const {
-    const auto done = [&] {
+  bool grow(Affine& problem, zstar::KrylovSpace& space, const Tensor& like) const {
+    const auto done = [&, &targets = problem.targets()] {
       for (std::size_t b = 0; b < targets.size(); ++b)
         if (space.residual(b) > targets[b]) return false;
       return true;

@@ -58,6 +58,19 @@ TEST(Gmres, ReportsTheResidualOfWhatItReturnsWhateverTheBudget) {
   }
 }
 
+TEST(Krylov, GoesOnUntilEveryToleranceIsKept) {  // the solver knows of one of them
+  const AffineMap f = zstar::testing::stiff(2, 40, 0.9);
+  for (const char* solver : {"gmres", "bicgstab", "cg"})
+    for (const char* stop : {"any", "all"}) {
+      const zstar::Settings settings = solver == std::string("cg") ? zstar::Settings{{"symmetric", std::string("assumed")}} : zstar::Settings{};
+      const auto out = run(solver, f, {.tolerance = 1e-3, .max_evaluations = 200, .stop = stop, .absolute_tolerance = 1e-8}, settings);
+      for (std::size_t b = 0; b < 2; ++b) {
+        EXPECT_EQ(out.report.reasons[b], Reason::converged) << solver << ' ' << stop;
+        EXPECT_LE(stop == std::string("all") ? out.report.residual[b] : out.report.relative[b], stop == std::string("all") ? 1e-8 : 1e-3) << solver << ' ' << stop;
+      }
+    }
+}
+
 TEST(Gmres, RestartedNeedsMoreEvaluationsAndArrives) {
   const AffineMap f = zstar::testing::stiff(2, 40, 0.9);
   const solve::Options o{.tolerance = 1e-9, .max_evaluations = 300};

@@ -34,15 +34,15 @@ class ShortRecurrence : public zstar_krylov::LinearBase {
   Tensor drive(zstar::Evaluator& f, const Tensor& start) override {
     Affine problem(f, start, together(start));
     if (!problem.begun()) return {};
-    const std::vector<double> targets = problem.targets();
     Tensor r = problem.first_residual(), x = torch::zeros_like(r);
     while (problem.affords_product()) {
       Tensor predicted = r;
-      if (!recur(problem, x, predicted, targets)) return {};
+      if (!recur(problem, x, predicted, problem.targets())) return {};
       const auto measured = problem.residual(x);
       if (!measured) return {};
       expect_affine(r, predicted.norm(2, {1}), *measured, x);
       r = *measured;
+      if (done(r.to(torch::kFloat64).square().sum({1}), problem.targets())) problem.tighten();
     }
     return {};
   }
