@@ -243,7 +243,9 @@ Section Checker::section(const SectionSpec& spec, toml::table* table, const std:
     toml::node* node = table ? table->get(inner.name) : nullptr;
     toml::table* inside = node ? node->as_table() : nullptr;
     if (node && !inside) diagnostics_.report({place_of(*node), "'" + inner.name + "' is " + type_word(*node), "a table", "", "write " + inner.name + " = { name = \"…\" }, or [" + path + "." + inner.name + "]"});
-    if (inside || !inner.wanted || inner.wanted(result.framework)) result.nested.push_back(section(inner, inside, path + "." + inner.name, inside ? place_of(*inside) : place));
+    if (!inside && inner.wanted && !inner.wanted(result.framework)) continue;
+    result.nested.push_back(section(inner, inside, path + "." + inner.name, inside ? place_of(*inside) : place));
+    if (!inside && inner.kind == spec.kind && inner.default_part == result.part) result.nested.back().options = result.options;
   }
   if (table && complete && (spec.kind || !spec.variants.empty())) drop_replaced(*table, path, known);
   if (table && complete)

@@ -26,7 +26,8 @@ struct SectionSpec {
   bool may_be_none = false;          ///< name = "none" is the table left out
   std::string default_part;          ///< taken where `name` or the whole table is missing; empty: none
   std::vector<OptSpec> framework;    ///< keys of the framework, the same for every part
-  std::vector<SectionSpec> nested;   ///< tables inside: `[gradient] solver = { … }`
+  /// Tables inside: `[gradient] solver = { … }`. Where one is missing and its default is the very part of the table outside, it has that one's options.
+  std::vector<SectionSpec> nested;
   /// Of a table inside another: whether, with these framework keys of the other, it has its default where it is missing; empty: always.
   std::function<bool(const Settings&)> wanted = {};
   /// Built-in choices of `name` that are no plugins, each with its options.

@@ -84,6 +84,14 @@ std::int64_t budget_of(const SolveOptions& request, const solve::Options& option
   return options.eval_max_evaluations.value_or(static_cast<std::int64_t>(static_cast<double>(options.max_evaluations) * options.eval_factor));
 }
 
+/// \param states  sampled, the last included
+void check_states(GradientMethod* method, std::size_t states) {
+  const auto* wanted = method ? zstar::query<ForStates>(*method) : nullptr;
+  if (!wanted || wanted->count == static_cast<std::int64_t>(states)) return;
+  throw OptionError(wanted->option, wanted->option + " holds " + std::to_string(wanted->count) + " values for " + std::to_string(states) +
+                                        (states == 1 ? " state" : " sampled states") + "; expected one, or as many");
+}
+
 /// The parts, if they fit one another.
 LayerParts checked(LayerParts p) {
   const auto marks = sampling_marks(p.options, p.forward.options.max_evaluations);
@@ -91,6 +99,7 @@ LayerParts checked(LayerParts p) {
     throw OptionError("states", "the gradient method iterates from the start by itself, so no states of a solve can be sampled; ask the method for more than one");
   if (p.intermediate && p.intermediate->query(FromStart::id))
     throw OptionError("intermediate", "the gradient method of sampled states must take the states that a solve found, and this one iterates from the start by itself");
+  for (const auto& method : {p.gradient, p.intermediate}) check_states(method.get(), marks.size());
   check_policy(*p.gradient, p.options);
   const auto adjoint = p.adjoint.make();
   const auto* linear = zstar::query<LinearSolver>(*adjoint);

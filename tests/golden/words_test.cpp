@@ -1,4 +1,6 @@
 /// \file What the program answers to words that it cannot take: the mistake, what is taken, the remedy, the exit code.
+#include <regex>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -76,6 +78,18 @@ TEST(Words, OfValidationAreJsonWhateverTheBytes) {
   const test::TemporaryFolder folder;
   const std::string file = folder.write("x.toml", "[train]\nlog_every = \"\xff\"\n").string();
   says("validate --json " + file, 2, "\"remedy\": \"save the file in UTF-8\"");
+}
+
+TEST(Words, OfAConfigurationSayThatPhantomTreatsAllSampledStatesAlike) {
+  const auto intermediate = [](const std::string& words) {  // name, steps and beta, without the origins
+    const std::string table = std::regex_replace(program("config " + quickstart + words).text, std::regex(" +#[^\n]*"), "");
+    const auto from = table.find("[gradient.intermediate]\n");
+    return from == std::string::npos ? "none" : table.substr(from, table.find("every", from) - from);
+  };
+  const std::string lists = "-s gradient.name=phantom -s gradient.states=3 -s gradient.steps=[1,2,8] -s gradient.beta=0.5 ";
+  EXPECT_EQ(intermediate(lists), "[gradient.intermediate]\nname = \"phantom\"\nsteps = [1, 2, 8]\nbeta = 0.5\n");
+  EXPECT_EQ(intermediate(lists + "-s gradient.intermediate.steps=4"), "[gradient.intermediate]\nname = \"phantom\"\nsteps = [4]\nbeta = 1.0\n");
+  EXPECT_EQ(intermediate("-s gradient.states=3"), "[gradient.intermediate]\nname = \"phantom\"\nsteps = [1]\nbeta = 1.0\n");
 }
 
 TEST(Words, OfTheVersionAreNumbers) { EXPECT_THAT(program("--version").text, HasSubstr("\nBoost 1.")); }

@@ -32,7 +32,7 @@ class Phantom final : public zstar::GradientMethod {
                    zstar::at_least(0)),
         zstar::opt("at", &Options::at, "hand out these steps, and the last; excludes every", zstar::at_least(1))};
   }
-  Phantom(const Options& o, zstar::Host&) : o_(o) {
+  Phantom(const Options& o, zstar::Host&) : o_(o), for_states_{static_cast<std::int64_t>(o.steps.size()), "steps"} {
     if (o_.steps.empty()) throw zstar::OptionError("steps", "steps is empty; expected one number, or one for each state");
     if (o_.every > 0 && !o_.at.empty()) throw zstar::OptionError("at", "at and every exclude one another; give one of them");
     for (std::size_t i = 0; i < o_.at.size(); ++i)
@@ -41,13 +41,12 @@ class Phantom final : public zstar::GradientMethod {
                                            " are made; lower it or raise steps");
   }
 
-  void* query(std::string_view id) override { return id == zstar::ByAutograd::id ? &by_autograd_ : nullptr; }
+  void* query(std::string_view id) override {
+    if (id == zstar::ForStates::id && o_.steps.size() != 1) return &for_states_;
+    return id == zstar::ByAutograd::id ? &by_autograd_ : nullptr;
+  }
 
-  std::vector<State> attach(const zstar::FixedPointMap& f, const State& z0, std::int64_t index, std::int64_t count,
-                            zstar::GradientServices& services) override {
-    if (o_.steps.size() != 1 && static_cast<std::int64_t>(o_.steps.size()) != count)
-      throw zstar::OptionError("steps", "steps has " + std::to_string(o_.steps.size()) + " numbers for " +
-                                            std::to_string(count) + " sampled states; expected one, or as many");
+  std::vector<State> attach(const zstar::FixedPointMap& f, const State& z0, std::int64_t index, std::int64_t, zstar::GradientServices& services) override {
     const std::int64_t steps = o_.steps.size() == 1 ? o_.steps[0] : o_.steps[static_cast<std::size_t>(index)];
     std::vector<State> out;
     State z = z0;
@@ -62,6 +61,7 @@ class Phantom final : public zstar::GradientMethod {
  private:
   Options o_;
   zstar::ByAutograd by_autograd_;
+  zstar::ForStates for_states_;
 };
 
 }  // namespace

@@ -45,6 +45,12 @@ TEST(Layer, E22RefusesImpossiblePlans) {
   const solve::Options o{.max_evaluations = 40};
   for (const gradient::Options& plan : {gradient::Options{.states = 50}, gradient::Options{.sample_at = {10, 50}}, gradient::Options{.sample_at = {30, 10}}})
     EXPECT_THROW(layer("implicit", o, o, "anderson", "fixed_point", {}, plan), OptionError);
+  const auto listed = [&](std::vector<std::int64_t> steps, const gradient::Options& plan) {
+    return layer("phantom", o, o, "anderson", "fixed_point", {{"steps", std::move(steps)}}, plan);
+  };
+  EXPECT_THROW(listed({1, 2}, {}), OptionError);
+  EXPECT_THROW(listed({1, 2}, {.states = 3}), OptionError);
+  EXPECT_NO_THROW(listed({1, 2}, {.sample_at = {10}, .form = "sliced"}));
 }
 
 }  // namespace

@@ -18,6 +18,13 @@ struct ByAutograd {
   bool whole = false;  ///< every step from the start is differentiated: the gradient is right where the iteration has converged
 };
 
+/// By query of a gradient method: its options hold something for each of so many sampled states, no more and no fewer.
+struct ForStates {
+  static constexpr std::string_view id = "zstar.gradient.for-states/1";
+  std::int64_t count = 0;
+  std::string option;  ///< the one that holds it
+};
+
 struct AdjointRun {
   std::int64_t products = 0;  ///< vector–Jacobian products made
   double tolerance = 0;       ///< relative residual at which a sample counts as converged
