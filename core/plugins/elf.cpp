@@ -105,10 +105,12 @@ std::vector<Elf64_Phdr> read_segments(const File& file, const Elf64_Ehdr& header
   const std::string bytes = file.read(header.e_phoff, length);
   std::vector<Elf64_Phdr> segments;
   for (std::uint64_t i = 0; i < header.e_phnum; ++i) segments.push_back(as<Elf64_Phdr>(bytes, i * sizeof(Elf64_Phdr)));
+  const auto expect = [&file](std::uint64_t offset, std::uint64_t size) {
+    if (!file.holds(offset, size)) refuse("Z109", "the file is cut short: " + std::to_string(file.size()) + " bytes of at least " + std::to_string(offset + size), "", rebuild);
+  };
   for (const Elf64_Phdr& s : segments)
-    if (s.p_type != PT_GNU_STACK && s.p_filesz > 0 && !file.holds(s.p_offset, s.p_filesz))
-      refuse("Z109", "the file is cut short: " + std::to_string(file.size()) + " bytes of at least " +
-                         std::to_string(s.p_offset + s.p_filesz), "", rebuild);
+    if (s.p_type != PT_GNU_STACK && s.p_filesz > 0) expect(s.p_offset, s.p_filesz);
+  if (header.e_shoff > 0) expect(header.e_shoff, std::uint64_t{header.e_shnum} * header.e_shentsize);  // behind what debuggers read, where files end
   return segments;
 }
 

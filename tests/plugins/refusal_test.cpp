@@ -86,7 +86,7 @@ TEST(Refusal, TheTwinWithoutAFaultLoads) {
 TEST(Refusal, Fixture21FilesThatAreNoPlugins) {  // M21
   expect_refused("hellohellohellohellohellohellohellohellohellohellohellohellohellohellohello", "Z105", "not a shared library");
   for (const std::size_t size : {0, 3, 40}) expect_refused(good_bytes().substr(0, size), "Z104", "less than an ELF header");
-  for (const std::size_t size : {std::size_t{832}, std::size_t{8192}, good_bytes().size() / 2})
+  for (const std::size_t size : {std::size_t{832}, std::size_t{8192}, good_bytes().size() / 2, good_bytes().size() - 1})
     expect_refused(good_bytes().substr(0, size), "Z109", "the file is cut short: " + std::to_string(size) + " bytes of at least ");
   expect_refused(with_byte(18, static_cast<char>(183)), "Z106", "built for another processor (machine 183, this one is 62)");
   expect_refused(with_byte(4, 1), "Z106", "32-bit");
