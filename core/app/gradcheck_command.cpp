@@ -7,6 +7,7 @@
 #include "core/app/command.hpp"
 #include "core/app/devices.hpp"
 #include "core/training/gradcheck.hpp"
+#include "core/training/probe_run.hpp"
 
 namespace zstar::app {
 namespace {
@@ -36,10 +37,10 @@ void print(const GradcheckReport& report) {
   for (const GradcheckRow& r : report.rows) width = std::max(width, r.method.size());
   std::cout << fmt::format("{} {} of {} unknowns for {} samples; {} parameters\n", report.calls, report.calls == 1 ? "equilibrium" : "equilibria", report.width, report.batch,
                            report.parameters)
-            << fmt::format("exact gradients by {}, adjoint residual at most {:.1e}\n", report.reference == "dense" ? "dense LU of I - J" : "GMRES", report.reference_residual)
-            << fmt::format("the experiment's solve ends at a relative residual of {:.1e} ({}); the exact gradient there has cosine {:.9f} and error {:.1e}\n"
-                           "against that of the solution, solved to {:.1e}\n\n",
-                           report.forward_residual, solve::text_of(report.forward_reason).name, report.forward_cosine, report.forward_error, report.solution_residual)
+            << fmt::format("exact gradients by {}, adjoint residual at most {}\n", report.reference == "dense" ? "dense LU of I - J" : "GMRES", training::residual_text(report.reference_residual))
+            << fmt::format("the relative residual of the experiment's solve is {} ({}); the exact gradient there has cosine {:.9f} and error {:.1e}\n"
+                           "against that of the solution, whose residual is {}\n\n",
+                           training::residual_text(report.forward_residual), solve::text_of(report.forward_reason).name, report.forward_cosine, report.forward_error, training::residual_text(report.solution_residual))
             << fmt::format("{:<{}}  {:>12}  {:>8}  {:>8}  {:>13}  {:<19}  {:>6}  {:>6}  {:>6}  {:>8}\n", "method", width, "cosine", "error", "at z*", "certificate", "adjoint residual", "solver",
                            "evals", "vjps", "ms");
   for (const GradcheckRow& r : report.rows) print_row(r, width);

@@ -98,11 +98,11 @@ class Gradcheck {
       throw std::runtime_error("no gradient of the loss passes through an equilibrium; there is none to compare\n  remedy: 'zstar doctor' says why");
     for (const Solved& s : run.solves) {
       const Report& last = s.equilibrium.forward.back();
-      residual = std::max(residual, greatest(last.relative));
+      residual = greatest({residual, greatest(last.relative)});
       reason = worst({reason, worst(last.reasons)});
       for (const Report& r : *s.equilibrium.backward) {
         report_.reference = r.method;
-        report_.reference_residual = std::max(report_.reference_residual, greatest(r.relative));
+        report_.reference_residual = greatest({report_.reference_residual, greatest(r.relative)});
       }
     }
     const solve::Packing packing(run.solves.back().equilibrium.fixed_point);
@@ -165,7 +165,7 @@ class Gradcheck {
       for (const Report& r : s.equilibrium.forward) row.solver_evaluations += r.calls;
       for (const Report& r : *s.equilibrium.backward) {
         if (std::all_of(r.best.begin(), r.best.end(), [](std::int64_t k) { return k == 0; })) continue;  // not measured
-        row.residual = std::max(row.residual.value_or(0), greatest(r.relative));
+        row.residual = greatest({row.residual.value_or(0), greatest(r.relative)});
         row.reason = row.reason ? worst({*row.reason, worst(r.reasons)}) : worst(r.reasons);
       }
     }
@@ -234,7 +234,7 @@ std::vector<std::pair<std::string, Settings>> settings_to_compare(const std::vec
   return all;
 }
 
-std::vector<std::string> laboratory_overrides() { return {"experiment.dtype=\"float64\"", "start.store=\"none\""}; }
+std::vector<std::string> laboratory_overrides() { return {"experiment.dtype=\"float64\""}; }
 
 GradcheckReport gradcheck(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const GradcheckRequest& request, std::ostream& warnings) {
   return Gradcheck(experiment, catalogue, request, warnings).run();

@@ -56,7 +56,7 @@ GradcheckReport gradcheck(const experiment::Experiment& experiment, plugins::Cat
 /// choices, the other truth value, counts at a quarter and at four times the default. Words: "terms = 20"; empty for the defaults.
 std::vector<std::pair<std::string, Settings>> settings_to_compare(const std::vector<OptSpec>& options);
 
-/// What gradcheck and frozen cells override in an experiment: float64, no remembered starts.
+/// What gradcheck and frozen cells override in an experiment: float64.
 std::vector<std::string> laboratory_overrides();
 
 }  // namespace zstar::training

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include "core/training/calls.hpp"
 
 namespace zstar::training {
@@ -45,6 +47,9 @@ void Prober::restore() {
   const torch::NoGradGuard no_grad;
   for (auto& [buffer, value] : buffers_) buffer.copy_(value);
   for (Tensor& p : session_.model().parameters()) p.mutable_grad() = Tensor();
+  gradient::Starts& starts = session_.layer().starts();
+  starts = gradient::Starts(starts.options());
+  starts.pass();
   torch::manual_seed(static_cast<std::uint64_t>(session_.options.seed));
 }
 
@@ -78,6 +83,25 @@ Batch first_batch(Session& session, std::int64_t batch_size, std::int64_t sample
   Batch batch = guarded([&] { return call_text(session.dataset(), "data set", "load"); }, [&] { return session.dataset().load(Split::train, indices, seed); });
   return session.to_device(std::move(batch));
 }
+
+Report whole_solve(const Equilibrium& equilibrium) {
+  Report whole = equilibrium.forward.front();
+  for (auto slice = equilibrium.forward.begin() + 1; slice != equilibrium.forward.end(); ++slice) {
+    Report next = *slice;
+    for (std::size_t b = 0; b < next.reasons.size(); ++b) {
+      const std::int64_t before = whole.evaluations[b], hit = whole.first_converged[b];
+      next.evaluations[b] += before;
+      if (next.best[b] > 0) next.best[b] += before;
+      if (next.first_converged[b] > 0) next.first_converged[b] += before;
+      if (hit > 0) next.first_converged[b] = hit;
+    }
+    next.calls += whole.calls;
+    whole = std::move(next);
+  }
+  return whole;
+}
+
+std::string residual_text(double residual) { return std::isnan(residual) ? "not measured" : fmt::format("{:.1e}", residual); }
 
 double greatest(const std::vector<double>& values) {
   double most = 0;

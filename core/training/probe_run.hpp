@@ -2,6 +2,7 @@
 /// \file ProbeRun: one forward and backward pass of a session, with all that the layer did in it.
 
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -20,7 +21,7 @@ struct ProbeRun {
 /// whole: forward and backward; evaluation: forward as a trained model is used, without gradient.
 enum class Pass : std::uint8_t { whole, forward, evaluation };
 
-/// Runs passes that do not influence one another: buffers, gradients and random numbers are as in the first one.
+/// Runs passes that do not influence one another: buffers, gradients, random numbers and remembered starts are as in the first one.
 class Prober {
  public:
   /// \param batch  on the device of the session
@@ -43,6 +44,12 @@ class Prober {
 /// The first batch of a training run of the session. \param samples  at most so many of it; 0: all
 /// \throws std::runtime_error  if there is none
 Batch first_batch(Session& session, std::int64_t batch_size, std::int64_t samples);
+
+/// The solve of one call, whatever the number of its slices: begun as the first, ended as the last, with the evaluations of all.
+Report whole_solve(const Equilibrium& equilibrium);
+
+/// "3.1e-05"; "not measured" for a NaN.
+std::string residual_text(double residual);
 
 /// The largest number, or one that is not finite where there is such a one.
 double greatest(const std::vector<double>& values);

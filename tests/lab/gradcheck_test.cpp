@@ -93,6 +93,18 @@ TEST(Gradcheck, ShowsWhatALooseForwardSolveCosts) {
   EXPECT_GT(row_of(loose, "implicit").solution_error, 1e-3);
 }
 
+TEST(Gradcheck, ShowsTheExperimentsOwnSolveAndNotWhereATighterOneEnded) {
+  const std::vector<std::string> loose{"solver.name=\"fixed_point\"", "solver.tolerance=0.01"};
+  const GradcheckReport cold = checked("stiff", {.methods = {"jacobian_free"}}, loose), stored = checked("stiff", {.methods = {"jacobian_free"}}, {loose[0], loose[1], "start.store=\"position\""});
+  EXPECT_EQ(stored.forward_residual, cold.forward_residual);
+  EXPECT_EQ(stored.forward_error, cold.forward_error);
+  EXPECT_EQ(stored.rows[0].solver_evaluations, cold.rows[0].solver_evaluations);
+}
+
+TEST(Gradcheck, AResidualThatWasNotMeasuredIsNotZero) {
+  EXPECT_TRUE(std::isnan(checked("tanh", {.methods = {"implicit"}, .solvers = {"gmres"}}, {"solver={name=\"torchdeq_anderson\",max_evaluations=0}"}).forward_residual));
+}
+
 TEST(Gradcheck, GmresAndTheDenseSolveAgree) {
   const TanhMap f(3, 6, 0.9);
   const auto gradient_with = [&](std::int64_t dense_unknowns) {
