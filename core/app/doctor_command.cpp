@@ -12,6 +12,7 @@
 #include "core/plugins/compatibility.hpp"
 #include "core/plugins/discovery.hpp"
 #include "core/training/doctor.hpp"
+#include "core/training/probe_run.hpp"
 #include "zstar/abi/tag.hpp"
 
 namespace zstar::app {
@@ -90,7 +91,7 @@ void print(const Diagnosis& d) {
   if (!d.methods.empty()) std::cout << "\nother gradient methods    wrong by\n";
   for (const auto& row : d.methods) std::cout << fmt::format("{:<22}    {:>8.1e} ({})\n", row.method, row.relative_error, gradient::name_of(row.kind));
   std::cout << "\nevaluations allowed    greatest residual    loss\n";
-  for (const auto& row : d.budgets) std::cout << fmt::format("{:>19}    {:>17.1e}    {:.6g}\n", row.budget, row.residual, row.loss);
+  for (const auto& row : d.budgets) std::cout << fmt::format("{:>19}    {:>17}    {:.6g}\n", row.budget, training::residual_text(row.residual), row.loss);
   std::cout << (d.sick() ? "\nthis is not a healthy equilibrium model\n" : "\nthis is an equilibrium model\n");
 }
 
@@ -114,7 +115,7 @@ nlohmann::ordered_json to_json(const Diagnosis& d) {
 int model(const Arguments& arguments) {
   load_cuda();
   const BatchWords batch = batch_of(arguments);
-  Checked checked(arguments, experiment_of(arguments), {"start.store=\"none\""});
+  Checked checked(arguments, experiment_of(arguments));
   const Diagnosis diagnosis = training::diagnose(*checked.experiment, checked.catalogue, {batch.samples, batch.weights}, std::cerr);
   if (arguments.has("json")) std::cout << to_json(diagnosis).dump(2) << '\n';
   else print(diagnosis);

@@ -50,7 +50,7 @@ const ReasonText& text_of(Reason reason) {
       {"stalled", "best residual of the last stall_window evaluations ≥ 0.95 × the best before",
        "the residual no longer falls", "try another solver, more memory, or less damping"},
       {"diverged", "residual > divergence × first residual", "the residual has grown beyond all bounds",
-       "damp the solver, lower the norm of the weights, or use a solver that needs no contraction (broyden, anderson)"},
+       "damp the solver, lower the norm of the weights, or use a solver that needs no contraction (broyden, newton_krylov)"},
       {"nonfinite", "f(z) holds an infinity or a NaN", "the map returned numbers that are not finite",
        "look at the learning rate and the scale of the weights"},
       {"budget", "evaluations = max_evaluations", "the evaluations allowed were used up",

@@ -25,6 +25,14 @@ constexpr Question questions[] = {
     {"reached", &Examination::reached, true},             {"gradient", &Examination::gradient, false},
     {"evaluation", &Examination::evaluation, false}};
 
+/// A solver and those that it is made of.
+void add_names(const std::string& name, const Settings& settings, std::vector<std::string>& names) {
+  names.push_back(name);
+  for (const Setting& s : settings)
+    if (const auto* parts = std::get_if<std::vector<Part>>(&s.value))
+      for (const Part& inner : *parts) add_names(inner.name, inner.settings, names);
+}
+
 double peak_megabytes() {
   struct rusage usage {};
   ::getrusage(RUSAGE_SELF, &usage);
@@ -47,7 +55,9 @@ Diagnosis diagnose(const experiment::Experiment& experiment, plugins::Catalogue&
   if (request.weights) load_weights(session.model(), *request.weights);
   Prober prober(session, first_batch(session, experiment.at("train").as<TrainOptions>().batch_size, request.samples));
   if (prober.run(Pass::forward).solves.empty()) throw std::runtime_error("the model solved no equilibrium: it does not call the layer that it is handed");
-  Examination examination(session, prober);
+  std::vector<std::string> solvers;
+  add_names(experiment.at("solver").part, experiment.at("solver").options, solvers);
+  Examination examination(session, prober, std::move(solvers));
   Diagnosis diagnosis;
   std::string ended;
   for (const Question& q : questions) {

@@ -69,6 +69,40 @@ TEST_P(Diseases, AreNamedRightly) {
 
 INSTANTIATE_TEST_SUITE_P(Doctor, Diseases, ::testing::ValuesIn(sick_cases), [](const auto& info) { return std::string(info.param.disease); });
 
+/// What looks like another disease.
+struct LookAlike {
+  const char *name, *disease, *kind, *words;  ///< words: of the sentence or the remedy
+  std::vector<std::string> overrides;
+};
+
+const LookAlike look_alikes[] = {
+    {"AnAdjointThatDiverges", "wrong_gradient", "expansive", "the adjoint solve by 'fixed_point' fails for 16 of 16 samples",
+     {"solver.name=\"broyden\"", "gradient.solver={name=\"fixed_point\",max_evaluations=60}"}},
+    {"AnAdjointOfOneEvaluation", "wrong_gradient", "tanh", "raise gradient.solver.max_evaluations", {"gradient.solver={name=\"fixed_point\",max_evaluations=1}"}},
+    {"FailedSamplesAtZero", "wrong_gradient", "stiff", "16 of 16 samples (budget", {"gradient.solver={name=\"fixed_point\",max_evaluations=3}", "gradient.failed_samples=\"zero\""}},
+    {"FailedSamplesDropped", "wrong_gradient", "stiff", "16 of 16 samples (budget", {"gradient.solver={name=\"fixed_point\",max_evaluations=3}", "gradient.failed_samples=\"drop\""}},
+    {"IterationThatStandsStill", "wrong_solver", "tanh", "plain iteration solves it", {"solver={name=\"fixed_point\",beta=0.0,tolerance=1e-5,max_evaluations=60}"}},
+    {"IterationThatOvershoots", "wrong_solver", "tanh", "plain iteration solves it", {"solver={name=\"fixed_point\",beta=2.0,divergence=1.01,tolerance=1e-5,max_evaluations=60}"}},
+    {"CropWithoutMixing", "wrong_solver", "stiff", "plain iteration solves it", {"solver={name=\"crop\",beta=0.0,tolerance=1e-5,max_evaluations=60}"}},
+    {"LittlePatience", "stalled", "tanh", "widen solver.stall_window", {"solver={name=\"newton_krylov\",stall_window=3,tolerance=1e-5,max_evaluations=60}"}},
+    {"AResidualThatGrowsFirst", "diverged", "growing", "raise solver.divergence", {"solver={name=\"fixed_point\",divergence=1.1,tolerance=1e-5,max_evaluations=60}"}},
+    {"AndersonWhereFIsExpansive", "diverging", "expansive", "(broyden, newton_krylov)", {"solver={name=\"anderson\",tolerance=1e-5,max_evaluations=60}"}},
+    {"AChainThatHasNewtonKrylov", "diverging", "expansive", "(broyden)", {"solver={name=\"chain\",tolerance=1e-5,max_evaluations=60}"}},
+    {"DeafAtALooseTolerance", "input_ignored", "deaf", "the same whatever the input", {"solver.tolerance=0.05"}},
+    {"SeveralAtALooseTolerance", "several_equilibria", "several", "where the solve begins", {"solver.tolerance=0.03"}},
+};
+
+class LookAlikes : public ::testing::TestWithParam<LookAlike> {};
+
+TEST_P(LookAlikes, AreToldApart) {
+  const auto diagnosis = diagnosed(lab_experiment(GetParam().kind, GetParam().overrides));
+  ASSERT_THAT(diseases(diagnosis), ::testing::ElementsAre(GetParam().disease)) << answers(diagnosis);
+  for (const Finding& f : diagnosis.findings)
+    if (!f.disease.empty()) { EXPECT_THAT(f.sentence + "; " + f.remedy, ::testing::HasSubstr(GetParam().words)); }
+}
+
+INSTANTIATE_TEST_SUITE_P(Doctor, LookAlikes, ::testing::ValuesIn(look_alikes), [](const auto& info) { return std::string(info.param.name); });
+
 void expect_healthy(const experiment::Experiment& experiment) {
   const auto diagnosis = diagnosed(experiment);
   EXPECT_FALSE(diagnosis.sick()) << answers(diagnosis);
@@ -84,8 +118,39 @@ TEST(Doctor, LeavesAFixedNumberOfEvaluationsInPeaceIfTheySuffice) {
   EXPECT_THAT(diseases(diagnosed(lab_experiment("stiff", {"solver.tolerance=0", "solver.max_evaluations=3"}))), ::testing::ElementsAre("budget"));
 }
 
-TEST(Doctor, LeavesTheQuickstartInPeace) {
-  expect_healthy(experiment::Experiment::read(ZSTAR_SOURCE_DIR "/experiments/quickstart.toml", {"experiment.threads=1"}, training::schema(), training::CatalogueTables(lab_plugins())));
+/// With chains of four nodes.
+experiment::Experiment quickstart(std::vector<std::string> overrides = {}) {
+  overrides.insert(overrides.begin(), {"experiment.threads=1", "dataset.length=4"});
+  return experiment::Experiment::read(ZSTAR_SOURCE_DIR "/experiments/quickstart.toml", overrides, training::schema(), training::CatalogueTables(lab_plugins()));
+}
+TEST(Doctor, LeavesTheQuickstartInPeace) { expect_healthy(quickstart({"dataset.length=20"})); }
+
+TEST(Doctor, LeavesLooseTolerancesInPeace) {
+  for (const char* tolerance : {"0.01", "0.03", "0.05", "0.1"}) {
+    SCOPED_TRACE(tolerance);
+    expect_healthy(lab_experiment("tanh", {"solver.tolerance=" + std::string(tolerance)}));
+    expect_healthy(quickstart({"solver.tolerance=" + std::string(tolerance)}));
+  }
+}
+
+TEST(Doctor, LeavesOtherMeasuresOfTheResidualInPeace) {
+  for (const char* tolerance : {"1e-6", "1e-7"}) expect_healthy(quickstart({"solver.stop=\"absolute\"", "solver.measure=\"rms\"", "solver.tolerance=" + std::string(tolerance)}));
+  expect_healthy(quickstart({"solver.stop=\"any\"", "solver.tolerance=1e-9", "solver.absolute_tolerance=1e-3"}));
+}
+
+/// Two and three solves of one call are one solve: it begins with the first and spends what all of them spend.
+TEST(Doctor, LeavesSlicedSolvesInPeaceAndCountsThemTogether) {
+  const std::string sliced = "gradient={name=\"phantom\",form=\"sliced\",states=3}";
+  expect_healthy(quickstart({sliced}));
+  const auto diagnosis = diagnosed(lab_experiment("tanh", {sliced, "solver={name=\"fixed_point\",tolerance=0,max_evaluations=9}"}));
+  EXPECT_THAT(answers(diagnosis), ::testing::HasSubstr("9.0 evaluations of 9"));
+}
+
+TEST(Doctor, DoesNotBeginWhereAnEarlierPassEnded) { expect_healthy(lab_experiment("tanh", {"start.store=\"position\""})); }
+
+TEST(Doctor, SaysThatAResidualWasNotMeasured) {
+  const auto diagnosis = diagnosed(lab_experiment("tanh", {"solver={name=\"torchdeq_anderson\",max_evaluations=0}"}));
+  EXPECT_THAT(answers(diagnosis), ::testing::HasSubstr("greatest residual not measured"));
 }
 
 /// A model on the pictures of the SDK's template.
@@ -96,6 +161,11 @@ experiment::Experiment pictures(const std::string& model) {
 }
 TEST(Doctor, LeavesTheTemplateInPeace) { expect_healthy(pictures("my_model")); }
 TEST(Doctor, LeavesTheMonotoneModelInPeace) { expect_healthy(pictures("mondeq")); }
+
+TEST(Doctor, SaysAtMostOfABoundAndAboutOfAnEstimate) {
+  EXPECT_THAT(answers(diagnosed(lab_experiment("declared"))), ::testing::ContainsRegex("wrong by at most [0-9.e+-]+ of its size .bound"));
+  EXPECT_THAT(answers(diagnosed(lab_experiment("tanh"))), ::testing::ContainsRegex("wrong by about [0-9.e+-]+ of its size .estimate"));
+}
 
 TEST(Doctor, ShowsWhatOtherBudgetsGive) {
   const auto diagnosis = diagnosed(lab_experiment("stiff", {"solver.max_evaluations=16"}));

@@ -32,7 +32,7 @@ class Numbers final : public zstar::Dataset {
 
 constexpr std::int64_t width = 8;
 
-/// z⋆ = f(z⋆), scores V z⋆. Healthy kinds: tanh(W z + U x), stiff and expansive affine maps.
+/// z⋆ = f(z⋆), scores V z⋆. Healthy kinds: tanh(W z + U x), with and without its Lipschitz constant declared; stiff, expansive and growing affine maps, the last of spectral radius 0.2 and norm 1.7.
 class Sick final : public zstar::Model {
  public:
   struct Options {
@@ -41,7 +41,7 @@ class Sick final : public zstar::Model {
   static auto options() {
     return std::tuple{zstar::choice("kind", &Options::kind, "what f is, and what is wrong with it",
                                     {"tanh", "stiff", "expansive", "random", "nonfinite", "batch_mates", "identity", "drifting", "marginal", "lazy", "fold", "several", "deaf",
-                                     "unreached", "mute"})};
+                                     "unreached", "mute", "growing", "declared"})};
   }
 
   Sick(const Options& o, zstar::Host& host) : kind_(o.kind), equilibrium_(host.layer()) {
@@ -52,8 +52,9 @@ class Sick final : public zstar::Model {
 
   std::vector<Tensor> forward(const zstar::Batch& batch) override {
     const Tensor injection = batch.at("x").mm(u_.t());
-    const zstar::FixedPointMap f([this](const State& z, const std::vector<Tensor>& t) { return State(map(z[0], t[0], t[1])); }, {{w_, std::nullopt}, {injection, 0}},
-                                 /*samples_independent=*/true);
+    zstar::FixedPointMap f([this](const State& z, const std::vector<Tensor>& t) { return State(map(z[0], t[0], t[1])); }, {{w_, std::nullopt}, {injection, 0}},
+                           /*samples_independent=*/true);
+    if (kind_ == "declared") f.declare({.lipschitz = 0.7});
     zstar::SolveOptions options;
     options.training = is_training();
     const auto solved = equilibrium_->solve(f, State(start(f, injection)), options);
@@ -72,13 +73,14 @@ class Sick final : public zstar::Model {
     if (kind_ == "expansive") return symmetric(width, -3, -1.5, 1);
     if (kind_ == "drifting") return torch::eye(width, torch::kFloat64);
     if (kind_ == "marginal") return zstar::testing::rotation(1, width / 2, 1.0, 1.0).a;
+    if (kind_ == "growing") return torch::diag(torch::full({width}, 0.2, torch::kFloat64)) + torch::diag(torch::full({width - 1}, 1.5, torch::kFloat64), 1);
     if (kind_ == "fold") return torch::diag(torch::cat({torch::full({1}, 1 - 1e-5, torch::kFloat64), torch::full({width - 1}, 0.3, torch::kFloat64)}));
     return matrix_of_norm(width, 0.7, 1);
   }
 
   Tensor map(const Tensor& z, const Tensor& w, const Tensor& injection) const {
     const Tensor y = z.mm(w.t()) + injection;
-    if (kind_ == "stiff" || kind_ == "expansive" || kind_ == "drifting" || kind_ == "marginal") return y;
+    if (kind_ == "stiff" || kind_ == "expansive" || kind_ == "drifting" || kind_ == "marginal" || kind_ == "growing") return y;
     if (kind_ == "fold") return z.mm(w.t()) + injection * (torch::arange(width, injection.options()) > 0);  // nothing drives the slow direction
     if (kind_ == "random") return torch::tanh(y) * (torch::rand_like(y) > 0.1);
     if (kind_ == "nonfinite") return torch::tanh(y) + 0 * torch::log(0.9 - torch::tanh(y).abs());  // not for states of some size
