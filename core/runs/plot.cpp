@@ -6,6 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <iterator>
+#include <sstream>
 
 #include "core/runs/folder.hpp"
 
@@ -25,23 +29,48 @@ std::string quote(const std::string& text) {
   return out + "'";
 }
 
-/// Runs gnuplot on a script in its folder. \return whether it ended well
-bool gnuplot(const fs::path& script) {
+/// Whether a quantity stands on a logarithmic axis.
+bool spans_decades(const std::string& quantity) { return quantity.find("residual") != std::string::npos || quantity.find("gradient_error") != std::string::npos; }
+
+/// The points, "step value" a line, that a logarithmic axis can show.
+std::string above_zero(const std::string& points) {
+  std::istringstream lines(points);
+  std::string kept;
+  for (std::string line; std::getline(lines, line);)
+    if (const double value = std::strtod(line.c_str() + line.rfind(' '), nullptr); std::isfinite(value) && value > 0) kept += line + "\n";
+  return kept;
+}
+
+/// What can be drawn: gnuplot gives up the whole picture for one panel without a point.
+Panels drawable(Panels panels) {
+  for (auto panel = panels.begin(); panel != panels.end();) {
+    auto& [quantity, curves] = *panel;
+    if (spans_decades(quantity))
+      for (auto& [title, points] : curves) points = above_zero(points);
+    curves.erase(std::remove_if(curves.begin(), curves.end(), [](const Curve& c) { return c.second.empty(); }), curves.end());
+    panel = curves.empty() ? panels.erase(panel) : std::next(panel);
+  }
+  return panels;
+}
+
+/// Runs gnuplot on a script in its folder. \return its exit status; 127: there is none
+int gnuplot(const fs::path& script) {
   const std::string command = "cd \"$1\" && exec gnuplot \"$2\" >/dev/null 2>&1";
   std::string words[] = {"sh", "-c", command, "sh", script.parent_path().empty() ? "." : script.parent_path().string(), script.filename().string()};
   char* argv[7] = {};
   for (int i = 0; i < 6; ++i) argv[i] = words[i].data();
   pid_t pid = 0;
-  if (::posix_spawn(&pid, "/bin/sh", nullptr, nullptr, argv, environ) != 0) return false;
+  if (::posix_spawn(&pid, "/bin/sh", nullptr, nullptr, argv, environ) != 0) return 127;
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) return false;
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (errno != EINTR) return 1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
 }  // namespace
 
-std::string draw(const fs::path& svg, const Panels& panels, const std::string& across) {
+std::string draw(const fs::path& svg, const Panels& all, const std::string& across) {
+  const Panels panels = drawable(all);
   if (panels.empty()) return "there are no records, so no curves were drawn";
   const std::string stem = svg.stem().string();
   const std::size_t columns = panels.size() > 1 ? 2 : 1, rows = (panels.size() + columns - 1) / columns;
@@ -55,8 +84,7 @@ std::string draw(const fs::path& svg, const Panels& panels, const std::string& a
                              std::to_string(rows) + "," + std::to_string(columns) + "\nset xlabel " + quote(across) + " noenhanced\n";
   int index = 0;
   for (const auto& [quantity, curves] : panels) {
-    const bool spans_decades = quantity.find("residual") != std::string::npos || quantity.find("gradient_error") != std::string::npos;
-    script += spans_decades ? "set logscale y\nset format y '10^{%T}'\n" : "unset logscale y\nset format y '%g'\n";
+    script += spans_decades(quantity) ? "set logscale y\nset format y '10^{%T}'\n" : "unset logscale y\nset format y '%g'\n";
     script += "set ylabel " + quote(quantity) + " noenhanced\nplot ";
     int number = 0;
     for (const auto& [title, points] : curves) {
@@ -70,9 +98,11 @@ std::string draw(const fs::path& svg, const Panels& panels, const std::string& a
   fs::path base = svg;
   write_whole(base.replace_extension(".dat"), data);
   write_whole(base.replace_extension(".gp"), script + "unset multiplot\n");
-  if (gnuplot(base)) return "";
-  return "no learning curves were drawn: gnuplot is missing or failed; install gnuplot-nox and run 'gnuplot " + base.filename().string() + "' in " +
-         (base.parent_path().empty() ? fs::path(".") : base.parent_path()).string();
+  const int status = gnuplot(base);
+  if (status == 0) return "";
+  const std::string again = "'gnuplot " + base.filename().string() + "' in " + (base.parent_path().empty() ? fs::path(".") : base.parent_path()).string();
+  return status == 127 ? "no learning curves were drawn: gnuplot is missing; install gnuplot-nox and run " + again
+                       : "no learning curves were drawn: gnuplot failed; " + again + " says why";
 }
 
 }  // namespace zstar::runs
