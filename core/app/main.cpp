@@ -1,5 +1,8 @@
 /// \file The program zstar.
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <iostream>
 
@@ -147,6 +150,15 @@ int dispatch(const std::vector<std::string>& words, const std::string& line) {
   return refused;
 }
 
+/// Output that cannot be written is a failure, unless its reader has had enough: 'zstar … | head'.
+int written(int code) {
+  if (std::cout.flush() || code != done) return code;
+  pollfd output{STDOUT_FILENO, POLLOUT, 0};
+  if (::poll(&output, 1, 0) == 1 && (output.revents & POLLERR)) return code;
+  std::cerr << "zstar: error: the output cannot be written\n  remedy: free some space where it goes, or send it elsewhere\n";
+  return failed;
+}
+
 }  // namespace
 }  // namespace zstar::app
 
@@ -155,7 +167,7 @@ int main(int argc, char** argv) {
   std::string line = "zstar";
   for (int i = 1; i < argc; ++i) line += std::string(" ") + argv[i];
   try {
-    return zstar::app::dispatch({argv + 1, argv + argc}, line);
+    return zstar::app::written(zstar::app::dispatch({argv + 1, argv + argc}, line));
   } catch (const zstar::experiment::Refused& refused) {
     std::cerr << refused.what() << '\n';
     return zstar::app::refused;

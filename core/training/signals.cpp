@@ -18,6 +18,7 @@ SignalWatch::SignalWatch() {
   noted = 0;
   std::signal(SIGINT, note);
   std::signal(SIGTERM, note);
+  std::signal(SIGPIPE, SIG_IGN);  // for good: what is left for a reader that has gone is written at exit, too
 }
 SignalWatch::~SignalWatch() {
   std::signal(SIGINT, SIG_DFL);

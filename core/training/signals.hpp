@@ -1,5 +1,5 @@
 #pragma once
-/// \file SIGINT and SIGTERM as a flag that the training loop reads between steps.
+/// \file SIGINT and SIGTERM as a flag that the training loop reads between steps; a reader of the output that goes away ends nothing.
 
 namespace zstar::training {
 
