@@ -1,14 +1,16 @@
 #include "core/training/loader.hpp"
 
+#include <algorithm>
+
 #include "zstar/guard.hpp"
 
 namespace zstar::training {
 
 Loader::Loader(const Dataset& dataset, Split split, std::vector<std::vector<std::int64_t>> batches, std::uint64_t seed,
-               std::int64_t first, std::int64_t ahead)
+               std::int64_t first, std::int64_t ahead, std::int64_t threads)
     : dataset_(dataset), split_(split), batches_(std::move(batches)), seed_(seed), ahead_(static_cast<std::size_t>(ahead)),
-      taken_(static_cast<std::size_t>(first)), loaded_(taken_) {
-  if (ahead_ > 0) thread_ = std::thread([this] { work(); });
+      taken_(static_cast<std::size_t>(first)), begun_(taken_) {
+  for (std::int64_t k = 0; k < std::min(threads, ahead); ++k) threads_.emplace_back([this] { work(); });
 }
 
 Loader::~Loader() {
@@ -17,7 +19,7 @@ Loader::~Loader() {
     stop_ = true;
   }
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 Batch Loader::load(std::size_t index) const {
@@ -26,22 +28,20 @@ Batch Loader::load(std::size_t index) const {
 }
 
 void Loader::work() {
+  std::unique_lock lock(mutex_);
   while (true) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return stop_ || ready_.size() < ahead_; });
-    if (stop_ || loaded_ >= batches_.size()) return;
-    const std::size_t index = loaded_;
+    changed_.wait(lock, [this] { return stop_ || begun_ >= batches_.size() || begun_ < taken_ + ahead_; });
+    if (stop_ || begun_ >= batches_.size()) return;
+    const std::size_t index = begun_++;
     lock.unlock();
+    Loaded loaded;
     try {
-      Batch batch = load(index);
-      lock.lock();
-      ready_.push_back(std::move(batch));
-      ++loaded_;
+      loaded.batch = load(index);
     } catch (...) {
-      if (!lock.owns_lock()) lock.lock();
-      failure_ = std::current_exception();
-      stop_ = true;
+      loaded.failure = std::current_exception();
     }
+    lock.lock();
+    ready_.emplace(index, std::move(loaded));
     changed_.notify_all();
   }
 }
@@ -50,13 +50,11 @@ std::optional<Batch> Loader::next() {
   if (taken_ >= batches_.size()) return std::nullopt;
   if (ahead_ == 0) return load(taken_++);
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !ready_.empty() || failure_; });
-  if (ready_.empty()) std::rethrow_exception(failure_);
-  Batch batch = std::move(ready_.front());
-  ready_.pop_front();
-  ++taken_;
+  changed_.wait(lock, [this] { return ready_.count(taken_) > 0; });
+  Loaded loaded = std::move(ready_.extract(taken_++).mapped());
   changed_.notify_all();
-  return batch;
+  if (loaded.failure) std::rethrow_exception(loaded.failure);
+  return std::move(loaded.batch);
 }
 
 }  // namespace zstar::training

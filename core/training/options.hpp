@@ -37,7 +37,7 @@ struct PluginOptions {
 
 struct TrainOptions {
   std::int64_t epochs = 1, batch_size = 128, accumulate = 1, eval_every = 1, eval_every_steps = 0, log_every = 0, checkpoint_every = 0, keep_last = 2,
-               prefetch = 4, patience = 0;
+               prefetch = 4, loader_threads = 1, patience = 0;
   std::optional<std::int64_t> steps;
   std::optional<double> clip_norm;
   std::string clip = "global", on_divergence = "warn", correction = "exp", weights;
@@ -66,7 +66,8 @@ struct TrainOptions {
         opt("log_every", &O::log_every, "steps between records; 0: one an epoch", at_least(0)),
         opt("checkpoint_every", &O::checkpoint_every, "steps between checkpoints; 0: at evaluations", at_least(0)),
         opt("keep_last", &O::keep_last, "checkpoints kept, besides the best", at_least(1)),
-        opt("prefetch", &O::prefetch, "batches loaded ahead by a thread; 0: none", at_least(0)),
+        opt("prefetch", &O::prefetch, "batches loaded ahead; 0: none", at_least(0)),
+        opt("loader_threads", &O::loader_threads, "threads that load training batches ahead; the batches are the same, in the same order", within(1, 256)),
         choice("on_divergence", &O::on_divergence, "a loss that is not finite: stop, skip the step, or warn and skip it",
                {"stop", "skip", "warn"})};
   }

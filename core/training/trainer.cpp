@@ -90,7 +90,7 @@ bool Trainer::train_until_evaluation() {
     ++epoch_, batch_ = 0;
     return true;
   }
-  Loader loader(session_.dataset(), Split::train, std::move(batches), seed, batch_, train_.prefetch);
+  Loader loader(session_.dataset(), Split::train, std::move(batches), seed, batch_, train_.prefetch, train_.loader_threads);
   session_.model().train();
   if (batch_ == 0) session_.model().begin_pass(Phase::training);
   const std::int64_t epoch = epoch_;
