@@ -16,7 +16,7 @@ int predict(const Arguments& arguments) {
   const training::WeightsFrom from = weights_of(arguments);
   Checked checked(arguments, experiment_of(arguments));
   training::Session session(*checked.experiment, checked.catalogue, std::cerr);
-  training::load_weights(session.model(), from);
+  training::load_weights(session, from);
   nn::fold_norms(session.model());
   const training::Continuation text{arguments.text("prompt"), arguments.values["tokens"].as<std::int64_t>(), arguments.values["temperature"].as<double>(),
                                     static_cast<std::uint64_t>(session.options.seed)};
@@ -31,7 +31,7 @@ int export_weights(const Arguments& arguments) {
   const training::WeightsFrom from = weights_of(arguments);
   Checked checked(arguments, experiment_of(arguments));
   training::Session session(*checked.experiment, checked.catalogue, std::cerr);
-  training::load_weights(session.model(), from);
+  training::load_weights(session, from);
   if (arguments.has("fold")) nn::fold_norms(session.model());
   training::export_weights(session.model(), arguments.text("output"));
   std::cout << arguments.text("output") << '\n';

@@ -3,7 +3,9 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <functional>
 #include <limits>
 
 #include <nlohmann/json.hpp>
@@ -50,6 +52,15 @@ torch::Tensor tensor_of(const nlohmann::json& entry, std::string_view data) {
   torch::Tensor t = torch::empty(shape, found->second);
   if (bytes > 0) std::memcpy(t.data_ptr(), data.data() + begin, bytes);
   return t;
+}
+
+/// 40 of "step-000000040.ckpt"; nothing of another name.
+std::optional<std::uint64_t> step_of(const fs::path& file) {
+  const std::string name = file.filename().string();
+  std::uint64_t step = 0;
+  const char* const digits = name.data() + std::min<std::size_t>(5, name.size());
+  const auto [behind, error] = std::from_chars(digits, name.data() + name.size(), step);
+  return name.compare(0, 5, "step-") == 0 && error == std::errc() && std::string_view(behind) == ".ckpt" ? std::optional(step) : std::nullopt;
 }
 
 }  // namespace
@@ -100,12 +111,19 @@ Checkpoint load(const fs::path& file) {
 }
 
 std::vector<fs::path> checkpoints(const fs::path& run) {
-  std::vector<fs::path> files;
+  const fs::path folder = run / "checkpoints";
   std::error_code error;
-  for (fs::directory_iterator entry(run / "checkpoints", error), end; !error && entry != end; entry.increment(error))
-    if (entry->path().extension() == ".ckpt" && entry->path().stem().string().compare(0, 5, "step-") == 0) files.push_back(entry->path());
-  std::sort(files.begin(), files.end(), [](const fs::path& a, const fs::path& b) { return b.filename() < a.filename(); });
-  return files;
+  if (fs::symlink_status(folder, error).type() == fs::file_type::not_found) return {};
+  std::vector<std::pair<std::uint64_t, fs::path>> files;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (const auto step = step_of(entry->path())) files.emplace_back(*step, entry->path());
+  if (error)
+    throw RunError(folder.string() + ": error: the checkpoints cannot be reached: " + error.message() +
+                   "\n  expected: the folder that the run keeps them in\n  remedy: bring it back; if it is a link, mount what it leads to");
+  std::sort(files.begin(), files.end(), std::greater<>());
+  std::vector<fs::path> newest_first;
+  for (auto& [step, file] : files) newest_first.push_back(std::move(file));
+  return newest_first;
 }
 
 }  // namespace zstar::runs

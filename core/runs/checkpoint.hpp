@@ -24,7 +24,7 @@ void save(const Checkpoint& checkpoint, const std::filesystem::path& file);
 /// \throws RunError  for a file that is truncated, damaged or no checkpoint, saying which
 Checkpoint load(const std::filesystem::path& file);
 
-/// The checkpoints of a run folder, newest first.
+/// The checkpoints of a run folder, newest first; none where it has no folder for them. \throws RunError  if they cannot be reached
 std::vector<std::filesystem::path> checkpoints(const std::filesystem::path& run);
 
 }  // namespace zstar::runs

@@ -49,6 +49,11 @@ class Descriptor {
 
 }  // namespace
 
+std::string without_remedy(std::string message) {
+  message.resize(std::min(message.size(), message.find("\n  remedy: ")));
+  return message;
+}
+
 void make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -71,6 +76,7 @@ fs::path make_run_folder(const fs::path& root, const std::string& name, const st
     const fs::path link = root / name / "latest", temporary = root / name / (".latest-" + std::string(hash));
     fs::create_directory_symlink(folder.filename(), temporary, error);
     fs::rename(temporary, link, error);
+    if (error) fs::remove(temporary, error);  // 'latest' is a folder, say
     return folder;
   }
   fail(root / name, "no free name for a run folder", EEXIST);
@@ -103,6 +109,10 @@ std::vector<fs::path> runs_below(const fs::path& root) {
   return found;
 }
 
+void move(const fs::path& file, const fs::path& name) {
+  if (::rename(file.c_str(), name.c_str()) != 0) fail(name, "cannot be put in place", errno);
+}
+
 void write_whole(const fs::path& file, const std::string& bytes) {
   const fs::path temporary = file.string() + ".tmp";
   {
@@ -121,7 +131,7 @@ void write_whole(const fs::path& file, const std::string& bytes) {
     }
     if (::fsync(out.get()) != 0) fail(file, "cannot be flushed to the disk", errno);
   }
-  if (::rename(temporary.c_str(), file.c_str()) != 0) fail(file, "cannot be put in place", errno);
+  move(temporary, file);
   const Descriptor folder(file.parent_path().empty() ? "." : file.parent_path(), O_RDONLY | O_DIRECTORY);
   if (folder.get() >= 0) ::fsync(folder.get());
 }

@@ -13,6 +13,9 @@ class RunError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A message without its remedy, for where another one is at hand.
+std::string without_remedy(std::string message);
+
 /// Makes a folder and those that it lies in, where they are not there. \throws RunError
 void make_folders(const std::filesystem::path& folder);
 
@@ -37,6 +40,9 @@ std::vector<std::filesystem::path> runs_below(const std::filesystem::path& root)
 
 /// Writes to a temporary name, flushes it to the disk, and renames. \throws RunError  the old file is then untouched
 void write_whole(const std::filesystem::path& file, const std::string& bytes);
+
+/// Gives a file another name. \throws RunError
+void move(const std::filesystem::path& file, const std::filesystem::path& name);
 
 std::string read_whole(const std::filesystem::path& file);
 

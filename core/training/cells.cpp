@@ -16,7 +16,7 @@ FrozenCell cell_of(const fs::path& run, plugins::Catalogue& catalogue, std::int6
   const auto experiment = experiment::Experiment::read(run / "experiment.toml", laboratory_overrides(), schema(), CatalogueTables(catalogue, run / "plugins.lock.toml"));
   FrozenCell cell;
   cell.session = std::make_shared<Session>(experiment, catalogue, warnings);
-  load_weights(cell.session->model(), newest_weights(run));
+  load_weights(cell.session->model(), newest_weights(run, cell.session->host()));
   Prober prober(*cell.session, first_batch(*cell.session, experiment.at("train").as<TrainOptions>().batch_size, samples));
   const auto solves = prober.run(Pass::evaluation).solves;
   if (solves.empty()) throw std::runtime_error(run.string() + ": error: its model solves no equilibrium");

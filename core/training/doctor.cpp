@@ -52,7 +52,7 @@ bool Diagnosis::sick() const {
 
 Diagnosis diagnose(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const DoctorRequest& request, std::ostream& warnings) {
   Session session(experiment, catalogue, warnings);
-  if (request.weights) load_weights(session.model(), *request.weights);
+  if (request.weights) load_weights(session, *request.weights);
   Prober prober(session, first_batch(session, experiment.at("train").as<TrainOptions>().batch_size, request.samples));
   if (prober.run(Pass::forward).solves.empty()) throw std::runtime_error("the model solved no equilibrium: it does not call the layer that it is handed");
   std::vector<std::string> solvers;

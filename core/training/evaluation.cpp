@@ -39,6 +39,10 @@ std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t b
   return metrics;
 }
 
+std::string selecting_split(const Dataset& data) {
+  return data.size(Split::validation) > 0 ? "validation" : data.size(Split::test) > 0 ? "test" : "";
+}
+
 /// A record for each split. \param selecting  the metric that selects the best checkpoint. \return nothing if a signal came
 std::vector<runs::Record> Trainer::evaluate_splits(std::optional<Metric>& selecting) {
   const std::int64_t batch_size = eval_.batch_size > 0 ? eval_.batch_size : train_.batch_size;

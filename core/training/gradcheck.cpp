@@ -51,7 +51,7 @@ class Gradcheck {
 
  private:
   Session& loaded() {
-    if (request_.weights) load_weights(session_.model(), *request_.weights);
+    if (request_.weights) load_weights(session_, *request_.weights);
     return session_;
   }
 

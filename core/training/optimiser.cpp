@@ -1,6 +1,7 @@
 #include "core/training/optimiser.hpp"
 
 #include <sstream>
+#include <stdexcept>
 
 #include <torch/optim.h>
 #include <torch/serialize.h>
@@ -109,6 +110,8 @@ void Optimiser::save(runs::Checkpoint& checkpoint) const {
 }
 
 void Optimiser::load(const runs::Checkpoint& checkpoint) {
+  if (!average_.empty() && checkpoint.tensors.count("average/0") == 0)
+    throw std::runtime_error("the checkpoint is of a run without averaged weights (train.ema = 0), and this one has them");
   const Tensor bytes = checkpoint.tensors.at("optimizer");
   std::istringstream in(std::string(static_cast<const char*>(bytes.data_ptr()), static_cast<std::size_t>(bytes.numel())));
   torch::serialize::InputArchive archive;

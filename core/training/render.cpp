@@ -63,7 +63,7 @@ std::vector<std::string> render(const experiment::Experiment& experiment, plugin
   if (!((renders || samples) && predicts) && !produces)
     throw std::runtime_error("model '" + experiment.at("model").part + "' and data set '" + experiment.at("dataset").part +
                              "' make no files\n  remedy: 'zstar eval' gives the metrics of a checkpoint");
-  load_weights(session.model(), newest_weights(from));
+  load_weights(session.model(), newest_weights(from, session.host()));
   session.model().eval();
   std::filesystem::create_directories(folder);
   const auto train = experiment.at("train").as<TrainOptions>();

@@ -105,7 +105,7 @@ struct WeightsFrom {
   std::string key;  ///< of the weights in the file; empty: the outermost dict
 };
 /// \throws std::runtime_error  for damaged files, and for weights of another model, which is then untouched
-void load_weights(Model& model, const WeightsFrom& from);
+void load_weights(Session& session, const WeightsFrom& from);
 
 /// Metrics of weights on all splits.
 std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experiment::Experiment& experiment, plugins::Catalogue& catalogue,

@@ -1,4 +1,5 @@
 /// \file Runs: a folder, its record, training, and the summary at the end; evaluation of a checkpoint.
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -11,6 +12,7 @@
 
 #include "core/runs/folder.hpp"
 #include "core/solve/solve.hpp"
+#include "core/training/calls.hpp"
 #include "core/training/plugin_files.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
@@ -86,30 +88,49 @@ nlohmann::ordered_json json_of(const ReasonCounts& counts) {
   return json;
 }
 
+/// \param label  of the weights, above the names of the splits
+std::string table_of(const SplitMetrics& splits, const std::string& label) {
+  const auto number = [](double v) { return std::isnan(v) ? "nan" : std::abs(v) < 1e6 ? fmt::format("{:.4f}", v) : fmt::format("{:.4g}", v); };
+  const auto cell = [](const std::string& text, const Metric& of) { return fmt::format(" {:>{}}", text, std::max<std::size_t>(11, of.name.size())); };
+  std::string text = fmt::format("\n{:<12}", label);
+  for (std::size_t i = 0; !splits.empty() && i < splits[0].second.size(); ++i) text += cell(splits[0].second[i].name, splits[0].second[i]);
+  for (const auto& [name, metrics] : splits) {
+    text += fmt::format("\n{:<12}", name);
+    for (const Metric& m : metrics) text += cell(number(m.value), m);
+  }
+  return text + "\n\n";
+}
+
+/// Takes the best weights of a run, where there are such. \return "best", or "last": the model keeps those that it has
+std::string take_best(const fs::path& run, Session& session) {
+  const fs::path file = run / "checkpoints/best.ckpt";
+  try {
+    if (!fs::exists(file)) return "last";
+    load_weights(session.model(), runs::load(file));
+    return "best";
+  } catch (const runs::RunError& error) {
+    session.host().warn(runs::without_remedy(error.what()) + "\n  remedy: the table has the last weights; 'zstar eval' gives the metrics of other checkpoints");
+    return "last";
+  }
+}
+
 /// The table at the end, of the best weights where there are such, and summary.json. \return whether there was time: a signal ends it
 bool summary(const fs::path& run, Session& session, const experiment::Experiment& experiment, const Trainer& trainer, std::ostream& out) {
-  const fs::path best = run / "checkpoints/best.ckpt";
-  if (fs::exists(best)) load_weights(session.model(), runs::load(best));
+  const std::string weights = take_best(run, session);
   session.layer().record_into(nullptr);
   const SplitMetrics splits = evaluate_all(session, experiment, nullptr, &trainer.signals());
   if (trainer.signals().caught()) {
     out << "training is done; interrupted before its table, which this makes: zstar eval --checkpoint " << run.string() << "\n";
     return false;
   }
-  out << "\n" << fmt::format("{:<12}", fs::exists(best) ? "best" : "last");
-  bool header = false;
-  nlohmann::ordered_json record{{"checkpoint", fs::exists(best) ? "best" : "last"}, {"splits", nlohmann::ordered_json::object()}};
-  for (const auto& [name, metrics] : splits) {
-    if (!header)
-      for (const Metric& m : metrics) out << fmt::format("{:>12}", m.name);
-    header = true;
-    out << "\n" << fmt::format("{:<12}", name);
-    for (const Metric& m : metrics) {
-      out << (std::isnan(m.value) ? fmt::format("{:>12}", "nan") : fmt::format("{:>12.4f}", m.value));
-      record["splits"][name][m.name] = m.value;
-    }
+  out << table_of(splits, weights);
+  nlohmann::ordered_json record{{"checkpoint", weights}, {"splits", nlohmann::ordered_json::object()}};
+  if (weights == "best") {
+    record["selected_on"] = selecting_split(session.dataset());
+    out << "best: selected on the " << selecting_split(session.dataset()) << " split\n";
   }
-  out << "\n\n";
+  for (const auto& [name, metrics] : splits)
+    for (const Metric& m : metrics) record["splits"][name][m.name] = m.value;
   for (const auto& [side, counts] : {std::pair("forward", &trainer.solves().forward()), std::pair("backward", &trainer.solves().backward())}) {
     record["solves"][side] = json_of(*counts);
     if (const std::string text = shares(*counts); !text.empty()) out << fmt::format("{:<9} solves: {}\n", side, text);
@@ -135,9 +156,36 @@ RunEnd logged(const fs::path& run, const F& body) {
   }
 }
 
-void load_start(Model& model, const fs::path& from) {
-  if (fs::is_directory(from) || from.extension() == ".ckpt") load_weights(model, newest_weights(from));
-  else load_weights(model, from, "");
+void load_start(Session& session, const fs::path& from) {
+  if (fs::is_directory(from) || from.extension() == ".ckpt") load_weights(session.model(), newest_weights(from, session.host()));
+  else load_weights(session.model(), from, "");
+}
+
+/// "quickstart: model ignn (2000 parameters) on cpu, solver broyden, gradient implicit"
+std::string heading(const experiment::Experiment& experiment, Session& session) {
+  std::int64_t numbers = 0;
+  std::set<const void*> counted;  // a tied parameter is one
+  for (const Tensor& p : session.model().parameters())
+    if (p.requires_grad() && counted.insert(p.unsafeGetTensorImpl()).second) numbers += p.numel();
+  const std::string means = session.has_equilibrium() ? fmt::format("solver {}, gradient {}", experiment.at("solver").part, experiment.at("gradient").part) : "explicit";
+  return fmt::format("{}: model {} ({} parameters) on {}, {}", session.options.name, experiment.at("model").part, numbers, session.device.str(), means);
+}
+
+/// A run without a batch to train on would end at once, with the weights that it began with.
+void refuse_empty(const experiment::Experiment& experiment, const Dataset& data) {
+  const auto train = experiment.at("train").as<TrainOptions>();
+  const experiment::Section& section = experiment.at("dataset");
+  const auto batches = batches_of(data, Split::train, train.batch_size, 0);
+  if (train.steps.value_or(train.epochs) == 0 || std::any_of(batches.begin(), batches.end(), [](const auto& batch) { return !batch.empty(); })) return;
+  throw experiment::Refused({section.place.text() + ": error: the training split of data set '" + section.part + "' is empty\n  expected: a sample to train on" +
+                             "\n  remedy: give the split some; 'zstar plugins show " + section.part + "' explains the options; 'zstar eval' evaluates weights without training"});
+}
+
+/// What a person must know of a data set that holds nothing back to select by.
+void note_selection(const experiment::Experiment& experiment, const Dataset& data, Console& console) {
+  if (selecting_split(data) != "test") return;
+  console.line(std::string("zstar: note: the data set has no validation split: best.ckpt is selected on the test split") +
+               (experiment.at("train").as<TrainOptions>().patience > 0 ? ", and train.patience goes by it" : "") + "; its metrics there flatter the model");
 }
 
 }  // namespace
@@ -145,23 +193,22 @@ void load_start(Model& model, const fs::path& from) {
 RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const RunRequest& request, std::ostream& out) {
   Session session(experiment, catalogue, out);
   for (const std::string& warning : catalogue.warnings()) out << warning << "\n";
-  const bool fresh = request.resume.empty();
-  if (const std::string& weights = experiment.at("train").as<TrainOptions>().weights; fresh && !weights.empty()) load_start(session.model(), weights);
+  refuse_empty(experiment, session.dataset());
+  const bool fresh = request.resume.empty(), begins = fresh || runs::checkpoints(request.resume).empty();
+  if (const std::string& weights = experiment.at("train").as<TrainOptions>().weights; begins && !weights.empty()) load_start(session, weights);
   const fs::path run = fresh ? runs::make_run_folder(session.options.runs, session.options.name, request.identity + experiment.to_toml())
                              : fs::canonical(request.resume);
   const runs::FolderLock alone(run);
   if (fresh) write_record(run, experiment, record_of(session, catalogue, request), catalogue, 0);
   Console console(out, request.terminal);
-  std::int64_t numbers = 0;
-  std::set<const void*> counted;  // a tied parameter is one
-  for (const Tensor& p : session.model().parameters())
-    if (p.requires_grad() && counted.insert(p.unsafeGetTensorImpl()).second) numbers += p.numel();
-  const std::string means = session.has_equilibrium() ? fmt::format("solver {}, gradient {}", experiment.at("solver").part, experiment.at("gradient").part) : "explicit";
-  console.line(fmt::format("{}: model {} ({} parameters) on {}, {}; run folder {}", session.options.name, experiment.at("model").part, numbers, session.device.str(), means, run.string()));
+  console.line(heading(experiment, session) + "; run folder " + run.string());
+  if (fresh && !fs::is_symlink(run.parent_path() / "latest")) console.line("zstar: note: " + (run.parent_path() / "latest").string() + " is no link, and is left as it is");
+  note_selection(experiment, session.dataset(), console);
   Trainer trainer(experiment, session, run, console);
   if (!fresh) {
     if (!trainer.resume()) console.line("no checkpoint to go on from: the run starts from its first step");
     write_record(run, experiment, record_of(session, catalogue, request), catalogue, trainer.steps());
+    if (fs::exists(run / "summary.json")) runs::move(run / "summary.json", run / fmt::format("summary-until-{:09d}.json", trainer.steps()));
   }
   auto end = [&] {
     try {
@@ -182,11 +229,11 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   return end;
 }
 
-void load_weights(Model& model, const WeightsFrom& from) {
-  if (!from.file.empty()) return load_weights(model, from.file, from.key);
-  const runs::Checkpoint checkpoint = newest_weights(from.checkpoint);  // says itself what is wrong with the file
+void load_weights(Session& session, const WeightsFrom& from) {
+  if (!from.file.empty()) return load_weights(session.model(), from.file, from.key);
+  const runs::Checkpoint checkpoint = newest_weights(from.checkpoint, session.host());  // says itself what is wrong with the file
   try {
-    load_weights(model, checkpoint);
+    load_weights(session.model(), checkpoint);
   } catch (const std::runtime_error& error) {
     throw std::runtime_error(from.checkpoint.string() + ": error: " + error.what() + "\n  remedy: name the experiment that it was trained with; a run folder alone, without FILE, brings its own");
   }
@@ -195,7 +242,7 @@ void load_weights(Model& model, const WeightsFrom& from) {
 std::vector<std::pair<std::string, std::vector<Metric>>> evaluate(const experiment::Experiment& experiment, plugins::Catalogue& catalogue,
                                                                   const WeightsFrom& from, std::ostream& warnings) {
   Session session(experiment, catalogue, warnings);
-  load_weights(session.model(), from);
+  load_weights(session, from);
   nn::fold_norms(session.model());
   std::vector<Solved> solves;
   session.layer().record_into(&solves);

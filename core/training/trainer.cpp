@@ -71,6 +71,7 @@ bool Trainer::finished() const { return step_ >= total_steps_ || (train_.patienc
 
 RunEnd Trainer::run(std::int64_t most_steps) {
   if (most_steps >= 0) total_steps_ = std::min(total_steps_, most_steps);
+  if (!resumed_) checkpoint();  // from here on a run without a checkpoint has lost it
   while (true) {
     if (!evaluation_due_ && (finished() || batches_per_epoch_ == 0)) return RunEnd::done;
     if (evaluation_due_ ? evaluate() : train_until_evaluation()) continue;

@@ -21,12 +21,15 @@ double correction_weight(const std::string& kind, double gamma, double bias, std
 /// Metrics and mean loss of a split, in evaluation mode without gradient. \param signals  given up when one came: nothing is returned
 std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t batch_size, const SignalWatch* signals = nullptr);
 
+/// The split by which evaluations select the best checkpoint: validation, or test where there is no other; empty: there is neither.
+std::string selecting_split(const Dataset& data);
+
 class Trainer {
  public:
   Trainer(const experiment::Experiment& experiment, Session& session, std::filesystem::path run, Console& console);
 
   /// Goes on from the newest checkpoint of the run that can be read. \return whether there was one
-  /// \throws runs::RunError  if there are some and none is good
+  /// \throws runs::RunError  if there are some and none is good, or none although the run has records
   bool resume();
   /// \param most_steps  stop after so many; negative: as the experiment says
   RunEnd run(std::int64_t most_steps);
@@ -81,7 +84,7 @@ class Trainer {
 
   std::int64_t step_ = 0, epoch_ = 0, batch_ = 0, pending_ = 0, evaluations_without_gain_ = 0, skipped_ = 0;
   std::vector<std::int64_t> pass_;  ///< samples of each batch of this pass
-  bool evaluation_due_ = false;
+  bool evaluation_due_ = false, resumed_ = false;
   std::optional<Best> best_;
   std::string latest_metric_;  ///< "accuracy 0.98" of the last evaluation
   double loss_sum_ = 0, last_loss_ = 0;

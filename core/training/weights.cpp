@@ -70,12 +70,20 @@ void load_weights(Model& model, const runs::Checkpoint& checkpoint) {
   assign(model, tensors, "the checkpoint");
 }
 
-runs::Checkpoint newest_weights(const std::filesystem::path& from) {
+runs::Checkpoint newest_weights(const std::filesystem::path& from, Host& host) {
   if (!std::filesystem::is_directory(from)) return runs::load(from);
-  const auto best = from / "checkpoints/best.ckpt";
-  if (std::filesystem::exists(best)) return runs::load(best);
-  const auto newest = runs::checkpoints(from);
-  return runs::load(newest.empty() ? from / "checkpoints" : newest.front());
+  auto files = runs::checkpoints(from);
+  if (const auto best = from / "checkpoints/best.ckpt"; std::filesystem::exists(best)) files.insert(files.begin(), best);
+  if (files.empty())
+    throw runs::RunError(from.string() + ": error: the folder holds no checkpoint\n  expected: a checkpoint, or the folder of a run\n  remedy: 'zstar runs' lists run folders");
+  for (std::size_t i = 0; i + 1 < files.size(); ++i) {
+    try {
+      return runs::load(files[i]);
+    } catch (const runs::RunError& error) {
+      host.warn(runs::without_remedy(error.what()) + "\n  remedy: " + files[i + 1].filename().string() + " is taken in its place");
+    }
+  }
+  return runs::load(files.back());
 }
 
 void load_weights(Model& model, const std::filesystem::path& file, const std::string& key) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/runs/checkpoint.hpp"
+#include "zstar/abi/host.hpp"
 #include "zstar/abi/model.hpp"
 
 namespace zstar::training {
@@ -12,8 +13,9 @@ void save_weights(const Model& model, runs::Checkpoint& checkpoint);
 /// \throws std::runtime_error  naming what is missing, unexpected or of another shape; the model is then untouched
 void load_weights(Model& model, const runs::Checkpoint& checkpoint);
 
-/// A checkpoint, or of a run folder the best one, or else the newest.
-runs::Checkpoint newest_weights(const std::filesystem::path& from);
+/// A checkpoint, or of a run folder the best one, or else the newest; of those the first that is good. \param host  told of those that are not
+/// \throws runs::RunError
+runs::Checkpoint newest_weights(const std::filesystem::path& from, Host& host);
 
 /// Weights that another program saved: a file of torch.save, npz or safetensors. Names may all begin with `module.`; numbers take
 /// the model's dtype and device. \param key  where the weights are in a training checkpoint, keys with '/' between them

@@ -49,6 +49,7 @@ TEST(Training, DependsOnTheSeedAloneHoweverBatchesAreLoaded) {
 
   EXPECT_TRUE(with("experiment.seed=1").equal(weights));
   EXPECT_TRUE(with("train.prefetch=0").equal(weights));
+  EXPECT_TRUE(with("train.loader_threads=3").equal(weights));
   EXPECT_FALSE(with("experiment.seed=2").equal(weights));
 }
 
@@ -237,6 +238,31 @@ TEST(Console, ReckonsTheTimeLeftFromTheStepsThatItSaw) {  // a resumed run begin
   std::this_thread::sleep_for(std::chrono::milliseconds(150));
   console.progress(990, 1000, "b");
   EXPECT_THAT(out.str(), HasSubstr("99 % b  ETA 0:00"));
+}
+
+TEST(Console, LeavesOutTheLastFieldsWhereColumnsAreFew) {
+  const auto shown = [](std::size_t columns) {
+    std::ostringstream out;
+    training::Console(out, /*terminal=*/true, [columns] { return columns; }).progress(50, 100, "step 50  μ 0.5  1.0 samples/s");
+    return out.str();
+  };
+  const std::string all = "\r\033[K[============            ]  50 % step 50  μ 0.5  1.0 samples/s  ETA -:--";  // 72 characters
+  EXPECT_EQ(shown(0), all);
+  EXPECT_EQ(shown(73), all);
+  EXPECT_EQ(shown(72), "\r\033[K[============            ]  50 % step 50  μ 0.5  ETA -:--");
+  EXPECT_EQ(shown(20), "\r\033[K[============      ");
+}
+
+TEST(Table, KeepsItsNumbersApart) {
+  const std::string said = Trained({"train.epochs=2", "train.batch_size=30", "optimizer.lr=1e20"}).said;
+  const auto words = [](const std::string& line) {
+    std::istringstream in(line);
+    return std::distance(std::istream_iterator<std::string>(in), {});
+  };
+  std::istringstream lines(said.substr(said.find("\nbest ") + 1));
+  std::string head, row;
+  std::getline(lines, head), std::getline(lines, row);
+  EXPECT_EQ(words(row), words(head)) << said;
 }
 
 }  // namespace
