@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/training/calls.hpp"
+#include "zstar/carried.hpp"
 
 namespace zstar::training {
 namespace {
@@ -41,12 +42,17 @@ Tensor flat_gradient(const Model& model) {
 
 Prober::Prober(Session& session, Batch batch) : session_(session), batch_(std::move(batch)) {
   for (const Tensor& b : session_.model().buffers()) buffers_.emplace_back(b, b.detach().clone());
+  session_.model().train();
+  if (const auto* carrying = query<Carries>(session_.model()))
+    for (const auto& [name, tensor] : carrying->carried()) carried_.emplace_back(name, tensor.clone());
 }
 
 void Prober::restore() {
   const torch::NoGradGuard no_grad;
   for (auto& [buffer, value] : buffers_) buffer.copy_(value);
   for (Tensor& p : session_.model().parameters()) p.mutable_grad() = Tensor();
+  session_.model().train();
+  if (auto* carrying = query<Carries>(session_.model())) carrying->carry(carried_);
   gradient::Starts& starts = session_.layer().starts();
   starts = gradient::Starts(starts.options());
   starts.pass();

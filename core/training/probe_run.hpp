@@ -21,7 +21,8 @@ struct ProbeRun {
 /// whole: forward and backward; evaluation: forward as a trained model is used, without gradient.
 enum class Pass : std::uint8_t { whole, forward, evaluation };
 
-/// Runs passes that do not influence one another: buffers, gradients, random numbers and remembered starts are as in the first one.
+/// Runs passes that do not influence one another: buffers, gradients, random numbers, remembered
+/// starts and what the model carries are as in the first one.
 class Prober {
  public:
   /// \param batch  on the device of the session
@@ -39,6 +40,7 @@ class Prober {
   Session& session_;
   Batch batch_;
   std::vector<std::pair<Tensor, Tensor>> buffers_;  // of the model, and what they were
+  std::vector<std::pair<std::string, Tensor>> carried_;
 };
 
 /// The first batch of a training run of the session. \param samples  at most so many of it; 0: all

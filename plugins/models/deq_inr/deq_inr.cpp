@@ -79,10 +79,12 @@ class DeqInr final : public SignalModel, public zstar::Carries {
     return {{"states", states_}, {"known", known_}};
   }
   void carry(const std::vector<std::pair<std::string, Tensor>>& tensors) override {
+    Tensor states, known;
     for (const auto& [name, tensor] : tensors) {
       if (tensor.size(0) != points_) throw std::runtime_error("the states carried are those of " + std::to_string(tensor.size(0)) + " points, the data have " + std::to_string(points_));
-      (name == "known" ? known_ : states_) = tensor.clone();
+      (name == "known" ? known : states) = tensor.clone();
     }
+    states_ = std::move(states), known_ = std::move(known);
   }
 
  private:

@@ -119,6 +119,8 @@ TEST(DeqInr, ARunThatGoesOnHasItsStates) {
   other.model->forward(points());
   EXPECT_EQ(other.solves.back().equilibrium.forward.back().calls, 0);
   EXPECT_THROW(query<Carries>(*other.model)->carry({{"states", torch::zeros({5, 6})}}), std::runtime_error);
+  query<Carries>(*other.model)->carry({});
+  EXPECT_TRUE(query<Carries>(*other.model)->carried().empty());
 }
 
 TEST(DeqInr, OnePassIsTheMapOfZero) {

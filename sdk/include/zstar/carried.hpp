@@ -16,7 +16,7 @@ class Carries {
   static constexpr std::string_view id = "zstar.model.carried/1";
   /// What it carries now, by name: in training mode that of training, else that of evaluation.
   virtual std::vector<std::pair<std::string, Tensor>> carried() const = 0;
-  /// Takes it up again, on the model's device. \throws std::runtime_error  for tensors that do not fit the model
+  /// Takes it up again, on the model's device; of nothing: as before the first batch. \throws std::runtime_error  for tensors that do not fit the model
   virtual void carry(const std::vector<std::pair<std::string, Tensor>>& tensors) = 0;
 
  protected:
