@@ -100,9 +100,10 @@ Finding Examination::independent() {
               "construct the map with samples_independent = false, name the batch axis of every captured tensor, or take batch statistics out of f");
 }
 
+/// Asked at states of the solution's size and of size one: a solver may have followed a drift so far that f moves nothing there any more.
 Finding Examination::identity() {
-  const Tensor moved = z_ + size_of_entry(z_) * noise_like(z_, 8);
-  const double change = apart(image(moved), moved);
+  const Tensor noise = noise_like(z_, 8), moved = z_ + size_of_entry(z_) * noise;
+  const double change = greatest({apart(image(moved), moved), apart(image(noise), noise)});
   const std::string number = fmt::format("f moves a random state by {:.1e} of its size", change);
   if (!(change <= 1e-6)) return {"identity", Verdict::good, number};
   return sick("identity", number, "identity", "f leaves every state where it is: each start is its own solution, and the layer does nothing",

@@ -88,6 +88,7 @@ const LookAlike look_alikes[] = {
     {"AResidualThatGrowsFirst", "diverged", "growing", "raise solver.divergence", {"solver={name=\"fixed_point\",divergence=1.1,tolerance=1e-5,max_evaluations=60}"}},
     {"AndersonWhereFIsExpansive", "diverging", "expansive", "(broyden, newton_krylov)", {"solver={name=\"anderson\",tolerance=1e-5,max_evaluations=60}"}},
     {"AChainThatHasNewtonKrylov", "diverging", "expansive", "(broyden)", {"solver={name=\"chain\",tolerance=1e-5,max_evaluations=60}"}},
+    {"ADriftThatWasFollowedFar", "fold", "drifting", "nearly singular", {"solver={name=\"crop\",tolerance=1e-5,max_evaluations=60}"}},
     {"DeafAtALooseTolerance", "input_ignored", "deaf", "the same whatever the input", {"solver.tolerance=0.05"}},
     {"SeveralAtALooseTolerance", "several_equilibria", "several", "where the solve begins", {"solver.tolerance=0.03"}},
 };
@@ -146,7 +147,11 @@ TEST(Doctor, LeavesSlicedSolvesInPeaceAndCountsThemTogether) {
   EXPECT_THAT(answers(diagnosis), ::testing::HasSubstr("9.0 evaluations of 9"));
 }
 
-TEST(Doctor, DoesNotBeginWhereAnEarlierPassEnded) { expect_healthy(lab_experiment("tanh", {"start.store=\"position\""})); }
+TEST(Doctor, DoesNotBeginWhereAnEarlierPassEnded) {
+  expect_healthy(lab_experiment("tanh", {"start.store=\"position\""}));
+  const std::vector<std::string> small{"experiment.threads=1", "dataset.size=16", "model.width=16"};  // of a model that carries its states from step to step
+  expect_healthy(experiment::Experiment::read(ZSTAR_SOURCE_DIR "/experiments/inr_zone_plate.toml", small, training::schema(), training::CatalogueTables(lab_plugins())));
+}
 
 TEST(Doctor, SaysThatAResidualWasNotMeasured) {
   const auto diagnosis = diagnosed(lab_experiment("tanh", {"solver={name=\"torchdeq_anderson\",max_evaluations=0}"}));
