@@ -130,7 +130,7 @@ Finding Examination::conditioning() {
 
 /// Two solves of one equilibrium end as far apart as their residuals over σ_min let them, to first order; twice that is allowed, and never less than 5 %.
 Finding Examination::unique() {
-  const std::vector<double> own = whole_solve(call().equilibrium).relative;
+  const std::vector<double> own = whole_solve(call().equilibrium).residual;
   std::int64_t compared = 0, elsewhere = 0;
   double distance = 0;
   for (const std::uint64_t seed : {11, 12}) {
@@ -139,7 +139,7 @@ Finding Examination::unique() {
     for (std::int64_t b = 0; b < packing_.batch(); ++b) {
       const auto i = static_cast<std::size_t>(b);
       if (!good(out.report.reasons[i])) continue;
-      const double d = apart(other[b], z_[b]), blur = (own[i] + out.report.relative[i]) / smallest_;
+      const double d = apart(other[b], z_[b]), blur = (own[i] + out.report.residual[i]) / (smallest_ * z_[b].to(torch::kFloat64).norm().item<double>());
       ++compared, elsewhere += d > std::max(0.05, 2 * blur), distance = std::max(distance, d);
     }
   }

@@ -130,6 +130,7 @@ TEST(Doctor, LeavesLooseTolerancesInPeace) {
   for (const char* tolerance : {"0.01", "0.03", "0.05", "0.1"}) {
     SCOPED_TRACE(tolerance);
     expect_healthy(lab_experiment("tanh", {"solver.tolerance=" + std::string(tolerance)}));
+    expect_healthy(lab_experiment("growing", {"solver.tolerance=" + std::string(tolerance)}));  // f moves what lies far away by a small part of its size
     expect_healthy(quickstart({"solver.tolerance=" + std::string(tolerance)}));
   }
 }
