@@ -14,6 +14,12 @@ namespace {
 
 const char* name_of(int reason) { return solve::text_of(static_cast<Reason>(reason)).name; }
 
+/// Which of the last steps of a solve each sample made, [B, steps]: one that stopped some evaluations before the solve ended made as many fewer.
+torch::Tensor made(const Report& report, std::int64_t steps) {
+  const torch::Tensor last = torch::tensor(report.evaluations, torch::kInt64) - (report.calls - steps);
+  return torch::arange(steps).unsqueeze(0) < last.unsqueeze(1);
+}
+
 }  // namespace
 
 void SolveStatistics::Side::add(const Report& report) {
@@ -32,7 +38,8 @@ void SolveStatistics::Side::listen(const Report& report) {
   for (const auto& [name, table] : report.statistics) {
     const bool steps = table.dim() == 2 && table.size(1) <= report.calls;
     if ((table.dim() != 1 && !steps) || table.size(0) != report.batch()) continue;
-    const torch::Tensor numbers = table.to(torch::kCPU, torch::kFloat64), known = numbers.isfinite();
+    const torch::Tensor numbers = table.to(torch::kCPU, torch::kFloat64);
+    const torch::Tensor known = steps ? numbers.isfinite() & made(report, table.size(1)) : numbers.isfinite();
     Mean& mean = said[name];
     mean.sum += torch::where(known, numbers, torch::zeros_like(numbers)).sum().item<double>();
     mean.count += static_cast<double>(known.sum().item<std::int64_t>());

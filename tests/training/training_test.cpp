@@ -147,6 +147,19 @@ TEST(Training, RecordsWhatSolversSayOfThemselves) {
   EXPECT_LE(chain["forward_solver"].get<double>(), 2);
 }
 
+TEST(Training, SamplesThatHaveStoppedSayNothingOfTheStepsThatFollow) {
+  const auto record = [](const std::string& finished, const std::vector<std::string>& more) {
+    std::vector<std::string> settings{"train.epochs=1", "train.batch_size=30", "solver.tolerance=1e-3", "solver.max_evaluations=60", "solver.finished=\"" + finished + "\""};
+    settings.insert(settings.end(), more.begin(), more.end());
+    return Trained(settings).records("train").front();
+  };
+  const std::vector<std::string> anderson{"solver.name=\"anderson\""}, chain{"solver.name=\"chain\"", "solver.patience=1", "solver.solvers=[{name=\"fixed_point\"}, {name=\"anderson\"}]"};
+  const auto frozen = record("mask", anderson), left = record("compact", anderson);
+  ASSERT_NE(frozen["forward_evaluations"].get<double>(), std::round(frozen["forward_evaluations"].get<double>())) << "all samples stop together; choose another tolerance";
+  EXPECT_NEAR(frozen["forward_gain"].get<double>(), left["forward_gain"].get<double>(), 1e-12);
+  EXPECT_EQ(record("mask", chain)["forward_solver"], record("compact", chain)["forward_solver"]);
+}
+
 TEST(Training, WhatSolversSayOfThemselvesIsPartOfACheckpoint) {
   Report report;
   report.relative = {1e-6, 1e-6}, report.evaluations = {3, 3}, report.reasons.assign(2, Reason::converged), report.residual = report.relative, report.calls = 3;
@@ -169,6 +182,22 @@ TEST(Training, WhatSolversSayOfThemselvesIsPartOfACheckpoint) {
   EXPECT_EQ(number("forward_gain"), 0.5);
   EXPECT_EQ(number("forward_solver"), 1.5);
   EXPECT_EQ(number("forward_odd"), -1);
+}
+
+TEST(Training, AStepAfterTheLastEvaluationOfASampleIsNotCounted) {
+  Report report;
+  report.relative = {1e-6, 1e-6, 1e-6}, report.evaluations = {4, 3, 1}, report.reasons.assign(3, Reason::converged), report.residual = report.relative, report.calls = 4;
+  report.statistics = {{"gain", torch::tensor({{0.5, 0.25, 0.75}, {0.5, 0.25, 8.0}, {8.0, 8.0, 8.0}}, torch::kFloat64)}};  // the step to the second evaluation, and on
+  Equilibrium e;
+  e.forward = {report};
+  training::SolveStatistics statistics;
+  statistics.add({{FixedPointMap(), e}});
+  runs::Record record;
+  statistics.flush(record);
+  for (const auto& [name, value] : record.numbers)
+    if (name == "forward_gain") {
+      EXPECT_DOUBLE_EQ(value, 0.45);
+    }
 }
 
 TEST(Training, RecordsTheBackwardSideOfMethodsThatSolveNothing) {

@@ -92,13 +92,24 @@ Tensor Cohorts::propose(const Tensor& z, const Tensor& fz) {
 
 Tensor Best::note(const Tensor& z, const Tensor& fz) {
   const Tensor size2 = zstar::length2(products_, fz - z);
-  if (!z_.defined()) z_ = z, fz_ = fz, size2_ = torch::full_like(size2, INFINITY);
+  if (!z_.defined()) {
+    z_ = z, fz_ = fz, size2_ = torch::full_like(size2, INFINITY);
+    stopped_ = torch::zeros_like(size2, torch::kBool);
+  } else {
+    const Tensor elsewhere = ((sent_ != z) & (sent_ == sent_)).any(1);  // a NaN is no place
+    stopped_ = stopped_ | ((stood_ == z).all(1) & elsewhere);
+  }
   const Tensor better = size2 < size2_;
   z_ = zstar::pick(better, z, z_), fz_ = zstar::pick(better, fz, fz_), size2_ = torch::where(better, size2, size2_);
-  return size2.cpu().contiguous();
+  return torch::where(stopped_, torch::zeros_like(size2), size2).cpu().contiguous();
 }
 
-Tensor Best::propose(Cohorts& cohorts, const std::vector<std::int64_t>& back, const Tensor& z, const Tensor& fz) const {
+Tensor Best::propose(Cohorts& cohorts, const std::vector<std::int64_t>& back, const Tensor& z, const Tensor& fz) {
+  stood_ = z;
+  return sent_ = proposed(cohorts, back, z, fz);
+}
+
+Tensor Best::proposed(Cohorts& cohorts, const std::vector<std::int64_t>& back, const Tensor& z, const Tensor& fz) const {
   if (back.empty()) return cohorts.propose(z, fz);
   Tensor mask = torch::zeros({z.size(0)}, torch::kBool);
   for (const std::int64_t b : back) mask.data_ptr<bool>()[b] = true;
@@ -115,6 +126,7 @@ void Progress::keep(const Tensor& rows) {
 
 Progress::Verdict Progress::judge(std::int64_t sample, double size2, double growth, std::int64_t patience) {
   Sample& s = samples_[static_cast<std::size_t>(sample)];
+  if (size2 == 0) return Verdict::well;
   ++s.age;
   if (!std::isfinite(size2) || size2 > growth * growth * s.best) return Verdict::failed;
   s.best = std::min(s.best, size2);

@@ -60,7 +60,7 @@ class Progress {
   void keep(const Tensor& rows);
   enum class Verdict { well, stalled, failed };
   /// Notes ‖r‖² of an evaluation. \param growth  failed: not finite, or more than this many times the best
-  /// \param patience  stalled: evaluations without 5 % progress; 0: never
+  /// \param patience  stalled: evaluations without 5 % progress; 0: never. A sample without a residual is at its end and always well
   Verdict judge(std::int64_t sample, double size2, double growth, std::int64_t patience);
   void renew(std::int64_t sample);
   std::int64_t age(std::int64_t sample) const { return samples_[static_cast<std::size_t>(sample)].age; }
@@ -73,20 +73,24 @@ class Progress {
   std::vector<Sample> samples_;
 };
 
-/// The best iterate of each sample and its image, from which it may go on without a new evaluation.
+/// The best iterate of each sample and its image, from which it may go on without a new evaluation. A sample that stands where it stood,
+/// though it was sent elsewhere, has been stopped: nothing that happens to it any more is judged.
 class Best {
  public:
   explicit Best(zstar::Products& products) : products_(products) {}
-  void clear() { z_ = fz_ = size2_ = Tensor(); }
-  void keep(const Tensor& rows) { zstar::keep_rows({&z_, &fz_, &size2_}, rows); }
-  /// \return ‖f(z) − z‖² on the host, [B]; on a device this is one read-back
+  void clear() { z_ = fz_ = size2_ = stood_ = sent_ = stopped_ = Tensor(); }
+  void keep(const Tensor& rows) { zstar::keep_rows({&z_, &fz_, &size2_, &stood_, &sent_, &stopped_}, rows); }
+  /// \return ‖f(z) − z‖² on the host, [B], 0 for samples that have been stopped; on a device this is one read-back
   Tensor note(const Tensor& z, const Tensor& fz);
   /// What the cohorts propose, the samples `back` from their best iterate. \param back  rising
-  Tensor propose(Cohorts& cohorts, const std::vector<std::int64_t>& back, const Tensor& z, const Tensor& fz) const;
+  Tensor propose(Cohorts& cohorts, const std::vector<std::int64_t>& back, const Tensor& z, const Tensor& fz);
 
  private:
+  Tensor proposed(Cohorts& cohorts, const std::vector<std::int64_t>& back, const Tensor& z, const Tensor& fz) const;
+
   zstar::Products& products_;
   Tensor z_, fz_, size2_;
+  Tensor stood_, sent_, stopped_;  // the last iterate, what was proposed from it; bool [B]
 };
 
 }  // namespace zstar_compose

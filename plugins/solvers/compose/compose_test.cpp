@@ -37,6 +37,17 @@ TEST(Chain, EachSampleIsSolvedByTheFirstThatCan) {  // Picard contracts only row
   }
 }
 
+TEST(Chain, ASampleThatHasStoppedStaysWithTheSolverThatSolvedIt) {  // others go on for longer than the patience of 10
+  const Settings chain{{"solvers", Parts{{"fixed_point", {}}, {"newton_krylov", {}}}}};
+  for (const double start : {1.0, 0.0})  // row 1 gets there exactly, so that its proposals no longer move
+    for (const char* finished : {"mask", "compact"}) {
+      const auto out = run("chain", slopes({0.5, 0.0, 0.9}), torch::full({3, 2}, start, torch::kFloat64), {.tolerance = 1e-3, .max_evaluations = 150, .finished = finished}, chain);
+      for (const Reason reason : out.report.reasons) EXPECT_EQ(reason, Reason::converged) << finished;
+      EXPECT_GT(out.report.calls, out.report.evaluations[0] + 10);
+      EXPECT_EQ(solvers_of(out), (std::vector<std::int64_t>{1, 1, 1})) << finished;
+    }
+}
+
 TEST(Chain, TheNextSolverStartsFromTheBestIterateWithoutRepeatingIt) {
   const FixedPointMap f = slopes({-3.0});
   const auto out = run("chain", f, torch::full({1, 1}, 0.2, torch::kFloat64), {.tolerance = 0, .max_evaluations = 6, .select = "last"},
