@@ -122,7 +122,7 @@ solve::Outcome Call::climbed(Solver& solver, const FixedPointMap& f, const State
 /// \throws std::runtime_error  where an operation of f has no form in low precision
 solve::Outcome Call::in_low(const FixedPointMap& low, const State& z, const solve::Options& options) {
   try {
-    return solve::solve(*parts_.forward.make(), parts_.forward.name, low, z, options);
+    return solve::solve(*parts_.forward.make(), parts_.forward.name, low, z, options, {}, nullptr, ladder_.epsilon());
   } catch (const c10::Error& error) {
     throw std::runtime_error("f cannot be evaluated in " + parts_.precision.low + ", which [solver.precision] low asks for: " + error.what_without_backtrace() +
                              "; use low = \"none\", or \"auto\", which tries it first");

@@ -65,6 +65,7 @@ solve::Options Ladder::first_part(solve::Options options, std::int64_t first_mar
   options.tolerance = o_.until;
   options.stop = "relative";
   options.finished = "whole";
+  options.floor = true;  // that of the low precision, which f itself goes below
   return options;
 }
 

@@ -92,6 +92,21 @@ TEST(Precision, LeavesTheRestOfTheBudgetToTheMapItself) {
   EXPECT_LE(result.forward[0].calls, 40);
 }
 
+TEST(Precision, SpendsNothingAtTheFloorOfTheLowDtype) {  // `until` lies below it, and nothing else ends the first part
+  const TanhMap f;
+  solve::Options patient = o;
+  patient.stall_window = 0;
+  for (const bool floor : {true, false}) {
+    patient.floor = floor;
+    gradient::LayerParts parts{choice("anderson", patient), choice("fixed_point", o), make<GradientMethod>(Kind::gradient, "implicit"), make<GradientMethod>(Kind::gradient, "phantom"), {}};
+    parts.precision = {.low = "bfloat16", .until = 1e-9, .share = 0.75};
+    gradient::Layer deq(std::move(parts));
+    const auto result = deq.solve(f.map(), z0, {.gradient = false});
+    for (const Reason reason : result.forward[0].reasons) EXPECT_EQ(reason, Reason::converged) << floor;
+    EXPECT_LT(result.forward[0].calls, 60) << floor;  // 150 were allowed in low precision
+  }
+}
+
 TEST(Precision, GradientsAreThoseOfTheEquilibrium) {
   const TanhMap f;
   const Tensor v = randn({3, 6}, 5), want = unrolled_gradients(f.map(), z0[0], v, {f.w}, 300)[0];

@@ -1,5 +1,6 @@
 #include "core/solve/solve.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "core/solve/loop.hpp"
@@ -19,7 +20,7 @@ RowSplitting packed(const Splitting& halves, const Packing& p) {
 }  // namespace
 
 Outcome solve(Solver& solver, const std::string& name, const FixedPointMap& f, const State& z0, const Options& options,
-              const std::vector<std::int64_t>& sample_at, const Splitting* halves) {
+              const std::vector<std::int64_t>& sample_at, const Splitting* halves, double epsilon) {
   const torch::NoGradGuard no_grad;
   const Packing packing(z0);
   const auto over = [](const FixedPointMap& map, const Packing& p) -> PackedMap {
@@ -31,7 +32,7 @@ Outcome solve(Solver& solver, const std::string& name, const FixedPointMap& f, c
   if (f.samples_independent() && !splits)
     rows.at_rows = [&](const Tensor& samples) { return over(f.at_rows(samples), packing.with_batch(samples.size(0))); };
   PackedOutcome packed =
-      run(solver, name, rows, packing.pack(z0).detach(), packing.epsilon(), options, sample_at);
+      run(solver, name, rows, packing.pack(z0).detach(), std::max(packing.epsilon(), epsilon), options, sample_at);
   Outcome out{packing.unpack(packed.z), std::move(packed.report), {}};
   for (const Tensor& sample : packed.samples) out.samples.push_back(packing.unpack(sample));
   return out;

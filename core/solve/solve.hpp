@@ -80,8 +80,9 @@ struct Outcome {
 /// Solves z = f(z) from z0. Opens no graph; z0 is not modified.
 /// \param sample_at  counts of evaluations after which the state is handed out, rising
 /// \param halves  of f, for solvers that split; null: none are known
+/// \param epsilon  of f, where that is coarser than the state's
 Outcome solve(Solver& solver, const std::string& name, const FixedPointMap& f, const State& z0, const Options& options,
-              const std::vector<std::int64_t>& sample_at = {}, const Splitting* halves = nullptr);
+              const std::vector<std::int64_t>& sample_at = {}, const Splitting* halves = nullptr, double epsilon = 0);
 
 /// The same for a linear or packed problem: z0 is [B, D].
 PackedOutcome solve_packed(Solver& solver, const std::string& name, const PackedMap& f, const Tensor& z0,
