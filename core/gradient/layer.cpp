@@ -103,7 +103,8 @@ LayerParts checked(LayerParts p) {
   check_policy(*p.gradient, p.options);
   const auto adjoint = p.adjoint.make();
   const auto* linear = zstar::query<LinearSolver>(*adjoint);
-  p.estimate_wanted = p.gradient->query(UsesEstimate::id) || (linear && linear->wants_estimate());
+  const bool intermediate = marks.size() > 1 && p.intermediate && p.intermediate->query(UsesEstimate::id);
+  p.estimate_wanted = p.gradient->query(UsesEstimate::id) || intermediate || (linear && linear->wants_estimate());
   return p;
 }
 

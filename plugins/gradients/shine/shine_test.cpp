@@ -68,6 +68,19 @@ TEST(Shine, WorksWithEverySolverThatLeavesAnEstimateAndRefusesOthers) {
   EXPECT_THROW(shine(f, {}, "fixed_point"), std::exception);
 }
 
+TEST(Shine, ServesSampledStatesUnderAnotherMethod) {
+  const AffineMap map = zstar::testing::contraction(2, 8, 0.7), f{map.a, map.b.clone().requires_grad_()};
+  for (const char* form : {"indexing", "sliced"}) {
+    gradient::Layer deq({choice("broyden", {.tolerance = 0, .max_evaluations = 12}), choice("gmres", forward), make<GradientMethod>(Kind::gradient, "implicit"),
+                         make<GradientMethod>(Kind::gradient, "shine"), {.states = 3, .form = form}});
+    const Equilibrium e = deq.solve(f.map(), State(map.zeros()));
+    Tensor loss = torch::zeros({}, torch::kFloat64);
+    for (const State& z : e.states) loss = loss + z[0].square().sum();
+    EXPECT_TRUE(torch::autograd::grad({loss}, {f.b})[0].isfinite().all().item<bool>()) << form;
+    EXPECT_EQ(e.backward->size(), 3u) << form;
+  }
+}
+
 TEST(Shine, ASampleThatTheLossDoesNotSeeDoesNotProlongTheRefinement) {
   const AffineMap f = zstar::testing::contraction(3, 20, 0.8);
   const auto products = [&](double weight) {
