@@ -23,12 +23,30 @@ struct Scaled {
 }  // namespace
 
 bool AdjointRunner::failed(Reason reason) const {
-  return reason != Reason::converged && reason != Reason::floor && (budget_fails_ || reason != Reason::budget);
+  return reason != Reason::converged && reason != Reason::floor && (by_solver_ || reason != Reason::budget);
+}
+
+void AdjointRunner::record(Report report) {
+  by_solver_ = false;
+  if (report.tolerance == 0) {
+    report.tolerance = solver_.options.tolerance;
+    for (std::size_t b = 0; b < report.reasons.size(); ++b)
+      if (report.reasons[b] == Reason::budget && report.relative[b] <= report.tolerance) report.reasons[b] = Reason::converged, report.first_converged[b] = report.evaluations[b];
+  }
+  reports_.push_back(std::move(report));
+}
+
+/// What to do about a sample that failed: never what has just failed, nor an option that its method has not.
+std::string AdjointRunner::remedy(Reason reason) const {
+  if (reason == Reason::nonfinite) return solve::text_of(reason).remedy;
+  if (by_solver_ && reason == Reason::budget) return "raise max_evaluations or the tolerance of [gradient] solver, or choose another solver there";
+  const std::string other = solver_.name == "gmres" ? "broyden" : "gmres";
+  return (by_solver_ ? "use" : "use [gradient] name = \"implicit\" with") + (" [gradient] solver = { name = \"" + other + "\" }, which needs no contraction");
 }
 
 Tensor AdjointRunner::solve(const AdjointProblem& problem, const Tensor& start) {
   const torch::NoGradGuard no_grad;
-  budget_fails_ = true;
+  by_solver_ = true;
   const auto solver = solver_.make();
   if (auto* linear = query<LinearSolver>(*solver)) linear->told({problem.declared.symmetric, problem.estimate, problem.samples_independent});
   solve::Options options = solver_.options;
@@ -90,8 +108,7 @@ Tensor AdjointRunner::instead(const AdjointProblem& problem, const Tensor& u, co
   if (policy == "abort") {
     const Report& report = reports_.back();
     const auto first = std::find_if(report.reasons.begin(), report.reasons.end(), [this](Reason r) { return failed(r); });
-    throw std::runtime_error("the adjoint solve with '" + report.method + "' failed: " + solve::text_of(*first).sentence +
-                             "; raise its max_evaluations or choose another [gradient] solver");
+    throw std::runtime_error("the adjoint solve with '" + report.method + "' failed: " + solve::text_of(*first).sentence + "; " + remedy(*first));
   }
   if (policy == "gmres") return by_gmres(problem, u, lost);
   if (policy == "one_step") return torch::where(lost, problem.cotangent, u);

@@ -22,15 +22,14 @@ class AdjointRunner final : public AdjointServices {
   Tensor run(const Adjoint& method, const AdjointProblem& problem);
 
   Tensor solve(const AdjointProblem& problem, const Tensor& start) override;
-  /// A method with a fixed number of products ends by its budget on purpose: such a sample has not failed.
-  void record(Report report) override {
-    budget_fails_ = false;
-    reports_.push_back(std::move(report));
-  }
+  /// A method with a fixed number of products ends by its budget on purpose: such a sample has not failed. Where the method has no tolerance
+  /// of its own, that of `[gradient] solver` says which samples have converged.
+  void record(Report report) override;
   Products& products() override { return solve::local_products(); }
 
  private:
   bool failed(Reason reason) const;
+  std::string remedy(Reason reason) const;
   Report report_of(const AdjointProblem& problem, const Tensor& u, std::int64_t products) const;
   Tensor instead(const AdjointProblem& problem, const Tensor& u, const Tensor& lost);
   Tensor by_gmres(const AdjointProblem& problem, const Tensor& u, const Tensor& lost);
@@ -41,7 +40,7 @@ class AdjointRunner final : public AdjointServices {
   Starts& starts_;
   const StartKeys& keys_;
   std::vector<Report>& reports_;
-  bool budget_fails_ = true;
+  bool by_solver_ = true;  // the last report is of the solver, whose budget is no purpose
 };
 
 }  // namespace zstar::gradient

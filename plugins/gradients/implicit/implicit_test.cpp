@@ -3,6 +3,7 @@
 #include <fstream>
 #include <functional>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <torch/csrc/autograd/autograd.h>
@@ -75,6 +76,21 @@ TEST(Implicit, E31AFailedAdjointIsReportedAndBroydenSolvesIt) {
   EXPECT_NE(error_with("fixed_point").second, Reason::converged);
   EXPECT_EQ(error_with("broyden").second, Reason::converged);
   EXPECT_LT(error_with("broyden").first, 1e-8);
+}
+
+TEST(Implicit, AFailedAdjointThatEndsTheRunHasARemedyForItsReason) {
+  const AffineMap f{torch::tensor({{0.0, -1.5}, {1.5, 0.0}}, torch::kFloat64), randn({1, 2}, 3).requires_grad_()};
+  const auto sentence = [&f](const char* solver, std::int64_t budget) -> std::string {
+    auto deq = layer("implicit", tight, {.tolerance = 1e-10, .max_evaluations = budget}, "broyden", solver, {}, {.failed_samples = "abort"});
+    try {
+      torch::autograd::grad({deq.solve(f.map(), State(torch::zeros({1, 2}, torch::kFloat64))).z()[0].sum()}, {f.b});
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_THAT(sentence("fixed_point", 100), ::testing::AllOf(::testing::HasSubstr("use [gradient] solver = { name = \"gmres\" }"), ::testing::Not(::testing::HasSubstr("max_evaluations"))));
+  EXPECT_THAT(sentence("broyden", 1), ::testing::HasSubstr("raise max_evaluations"));
 }
 
 TEST(Implicit, E32EveryBackwardOfOneGraphGivesTheSameGradient) {
