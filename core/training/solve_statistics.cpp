@@ -26,9 +26,10 @@ void SolveStatistics::Side::add(const Report& report) {
   for (std::size_t b = 0; b < report.reasons.size(); ++b) {
     evaluations += static_cast<double>(report.evaluations[b]);
     ++samples;
-    ++reasons[static_cast<std::size_t>(report.reasons[b])];
-    if (report.evaluations[b] > 0) ++all[static_cast<std::size_t>(report.reasons[b])];  // a sample whose map was never asked was not solved
     if (std::isfinite(report.relative[b])) residuals.push_back(report.relative[b]);
+    if (report.evaluations[b] == 0) continue;  // a sample whose map was never asked was not solved
+    ++reasons[static_cast<std::size_t>(report.reasons[b])];
+    ++all[static_cast<std::size_t>(report.reasons[b])];
   }
   listen(report);
 }

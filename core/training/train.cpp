@@ -133,7 +133,9 @@ bool summary(const fs::path& run, Session& session, const experiment::Experiment
     for (const Metric& m : metrics) record["splits"][name][m.name] = m.value;
   for (const auto& [side, counts] : {std::pair("forward", &trainer.solves().forward()), std::pair("backward", &trainer.solves().backward())}) {
     record["solves"][side] = json_of(*counts);
-    if (const std::string text = shares(*counts); !text.empty()) out << fmt::format("{:<9} solves: {}\n", side, text);
+    std::string text = shares(*counts);
+    if (text.empty() && counts == &trainer.solves().forward() && session.has_equilibrium()) text = "none, the solver evaluated nothing";
+    if (!text.empty()) out << fmt::format("{:<9} solves: {}\n", side, text);
   }
   runs::write_whole(run / "summary.json", record.dump(2) + "\n");
   out << "run folder: " << run.string() << "\n";

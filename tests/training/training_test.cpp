@@ -134,7 +134,9 @@ TEST(Training, RecordsWhatTheSolvesCost) {
 TEST(Training, SaysNoResidualWhereNoneWasMeasured) {  // all steps on the graph, none in the solver
   const std::vector<std::string> settings{"train.epochs=1", "train.batch_size=10", "solver.max_evaluations=0", "gradient.name=phantom"};
 
-  EXPECT_THAT(Trained(settings).said, AllOf(HasSubstr("evaluations   0.0 "), Not(HasSubstr("nan"))));
+  const Trained run(settings);
+  EXPECT_THAT(run.said, AllOf(HasSubstr("evaluations   0.0 "), Not(HasSubstr("nan")), HasSubstr("forward   solves: none, the solver evaluated nothing\n")));
+  EXPECT_EQ(run.records("train").front()["forward_budget"].get<double>(), 0);  // and no solve ran out of anything
   EXPECT_THAT(Trained(settings, /*terminal=*/true).said, AllOf(HasSubstr("evaluations 0.0"), Not(HasSubstr("nan"))));
 }
 
