@@ -108,6 +108,11 @@ void add_batch_options(po::options_description& options);
 /// \throws po::error  for a count below 0
 BatchWords batch_of(const Arguments& arguments);
 
+/// `--seed`, an integer of at least 0. \param what  it is of
+void add_seed_option(po::options_description& options, const char* what);
+/// The value of `--seed`, 1 if it was not given. \throws WordError  below 0
+std::uint64_t seed_of(const Arguments& arguments);
+
 /// `--plugins`, `--no-plugins` and `--trust-folder`.
 void add_plugin_options(po::options_description& options);
 /// `--json`.

@@ -39,6 +39,14 @@ void add_plugin_options(po::options_description& options) {
       "trust-folder", values_of("FOLDER"), "use plugins of this folder although others may change it");
 }
 
+void add_seed_option(po::options_description& options, const char* what) { options.add_options()("seed", po::value<std::int64_t>()->value_name("N"), what); }
+
+std::uint64_t seed_of(const Arguments& arguments) {
+  const std::int64_t seed = arguments.has("seed") ? arguments.values["seed"].as<std::int64_t>() : 1;
+  if (seed < 0) throw WordError("--seed is " + std::to_string(seed), "an integer of at least 0", {}, "give such a seed, as [experiment] seed is");
+  return static_cast<std::uint64_t>(seed);
+}
+
 void add_json_option(po::options_description& options) { options.add_options()("json", "for machines"); }
 
 plugins::Discovery discovery(const Arguments& arguments) {

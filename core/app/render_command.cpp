@@ -9,6 +9,7 @@ namespace zstar::app {
 namespace {
 
 int render(const Arguments& arguments) {
+  const std::uint64_t seed = seed_of(arguments);
   load_cuda();
   const std::filesystem::path from = arguments.text("checkpoint");
   const bool folder = std::filesystem::is_directory(from);
@@ -16,7 +17,6 @@ int render(const Arguments& arguments) {
   if (!folder && !arguments.has("file")) throw po::error("'" + from.string() + "' is no run folder; give its experiment with --file");
   Checked checked(arguments, arguments.has("file") ? arguments.text("file") : (from / "experiment.toml").string());
   const std::filesystem::path out = arguments.has("out") ? std::filesystem::path(arguments.text("out")) : (folder ? from : from.parent_path()) / "rendered";
-  const auto seed = static_cast<std::uint64_t>(arguments.has("seed") ? arguments.values["seed"].as<std::int64_t>() : 1);
   for (const std::string& written : training::render(*checked.experiment, checked.catalogue, from, out, seed, std::cerr)) std::cout << written << '\n';
   return done;
 }
@@ -26,8 +26,8 @@ int render(const Arguments& arguments) {
 Command render_command() {
   po::options_description options("options");
   options.add_options()("checkpoint", value_of("RUN"), "run folder (its best checkpoint), or a checkpoint")("file", value_of("FILE"), "experiment file; by default that of the run")(
-      "set,s", values_of("section.key=value"), "override a value of the experiment; may be repeated")("out", value_of("FOLDER"), "where the files go; by default RUN/rendered")(
-      "seed", po::value<std::int64_t>()->value_name("N"), "of what is made at random");
+      "set,s", values_of("section.key=value"), "override a value of the experiment; may be repeated")("out", value_of("FOLDER"), "where the files go; by default RUN/rendered");
+  add_seed_option(options, "of what is made at random; 1 if not given");
   add_plugin_options(options);
   return {"render", "render RUN [--out FOLDER]", "pictures, sounds and frames that a trained model makes",
           "Puts a signal together again from what the model says of every point, or lets a generative model make samples, and\n"

@@ -79,7 +79,7 @@ int verify_named(const Arguments& arguments) {
   if (words.empty()) throw po::error("no plugin file was given");
   verify::Request request;
   request.only = arguments.list("only");
-  if (arguments.has("seed")) request.seed = arguments.values["seed"].as<std::uint64_t>();
+  request.seed = seed_of(arguments);
   const bool plain = !arguments.has("json") && !arguments.has("tap"), all = arguments.has("verbose");
   const auto results = verify_files(arguments, files_of(words), request, [&](const Result& r) {
     if (plain) print_line(r, all);
@@ -117,8 +117,8 @@ Command verify_command() {
   po::options_description options("options");
   options.add_options()("file", values_of("FILE"), "plugin, or a folder of plugins; may be repeated")(
       "only", values_of("KIND.PART.CHECK"), "checks to run, '*' for any characters; may be repeated")(
-      "seed", po::value<std::uint64_t>()->value_name("N"), "of all random problems; 1 if not given")("tap", "results as TAP")(
-      "junit", value_of("FILE"), "write the results as a JUnit file, too")("verbose", "name what passed, too")("list", "name all checks and what they ask");
+      "tap", "results as TAP")("junit", value_of("FILE"), "write the results as a JUnit file, too")("verbose", "name what passed, too")("list", "name all checks and what they ask");
+  add_seed_option(options, "of all random problems; 1 if not given");
   add_json_option(options);
   add_plugin_options(options);
   return {"verify", "verify FILE…", "hold a plugin to everything that its kind must do",

@@ -31,6 +31,11 @@ TEST(Words, ThatAreTooManyAreNamed) {
   says("run --resume a --resume b", 2, "one --resume is taken, 2 were given: 'a', 'b'");
 }
 
+TEST(Words, ASeedIsNotNegative) {
+  for (const char* command : {"verify " ZSTAR_BINARY_DIR "/plugins/zstar-anderson.so", "render experiments"})
+    says(std::string(command) + " --seed=-3", 2, "error: --seed is -3\n  expected: an integer of at least 0\n  remedy: give such a seed, as [experiment] seed is");
+}
+
 TEST(Words, OfPluginsHaveTheNearestName) {
   says("plugins show andersen", 2, "zstar plugins: error: no part is called 'andersen'\n  expected: the name of a part, or ID:NAME\n  did you mean: 'anderson'?");
   says("plugins show weight_nrom", 2, "did you mean: 'weight_norm'?\n  remedy: 'zstar plugins list'");  // of any kind
