@@ -157,6 +157,7 @@ Command validate_command() {
   add_json_option(options);
   return {"validate", "validate FILE", "check an experiment file, every error at once",
           "Reads the file with its includes and overrides and checks it against the option tables of the parts it names.\n"
+          "Solvers, gradient methods, norms and regularizers are made, and say what they refuse; models and data sets are not (run --dry-run).\n"
           "With --json: {file, good, errors: [{text, what, file, line, column, …}], warnings: [text]}. Exit status 2 if anything is wrong.", {"file"},
           std::move(options), validate, {{"validate experiments/quickstart.toml", "says 'good', or every error with its line and its remedy"}}};
 }

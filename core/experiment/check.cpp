@@ -51,6 +51,19 @@ Message wrong_value(const Place& place, const OptSpec& spec, std::string what) {
           spec.doc.empty() ? "give such a value" : "give such a value ('" + spec.name + "': " + spec.doc + ")"};
 }
 
+Message refused_option(const Section& section, const OptionError& error, const Origins& origins, const Place& nowhere) {
+  const auto spec = std::find_if(section.specs.begin(), section.specs.end(), [&](const OptSpec& o) { return o.name == error.option(); });
+  const auto origin = std::find_if(origins.begin(), origins.end(), [&](const auto& o) { return o.first == section.path + "." + error.option(); });
+  const bool given = origin != origins.end() && origin->second.source != "default", known = spec != section.specs.end();
+  const Place table = section.place.source.empty() ? nowhere : section.place;
+  const Fault fault = fault_of(error);
+  Message message = wrong_value(given ? origin->second : table, known ? *spec : OptSpec{},
+                                section.path + (section.part.empty() ? "" : " '" + section.part + "'") + ", option '" + error.option() + "': " + fault.what);
+  if (!known || !fault.expected.empty()) message.expected = fault.expected;
+  if (!fault.remedy.empty()) message.remedy = fault.remedy;
+  return message;
+}
+
 std::optional<Part> Checker::part(const OptSpec& spec, toml::node& node) {
   toml::table* table = node.as_table();
   const auto name = table ? (*table)["name"].value<std::string>() : std::nullopt;
@@ -254,6 +267,19 @@ Section Checker::section(const SectionSpec& spec, toml::table* table, const std:
   return result;
 }
 
+/// Reads a section, and reports what it asks for and cannot be.
+void Checker::add(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place, std::vector<Section>& sections) {
+  const std::size_t before = diagnostics_.count();
+  sections.push_back(section(spec, table, path, place));
+  for (const Fault& fault : parts_.accept(sections.back())) {
+    const toml::node* at = table ? table->get(fault.option) : nullptr;
+    diagnostics_.report({at ? place_of(*at) : place, fault.what, fault.expected, fault.did_you_mean, fault.remedy});
+  }
+  sections.back().sound = diagnostics_.count() == before;
+  if (!sections.back().sound || !whole_) return;
+  for (const PartRefusal& refusal : parts_.make(sections)) diagnostics_.report(refused_option(*refusal.section, refusal.error, origins_, Place{}));
+}
+
 std::vector<Section> Checker::check(Merged& merged, const Schema& schema) {
   toml::table& root = merged.root;
   replaced_ = merged.replaced;
@@ -274,7 +300,7 @@ std::vector<Section> Checker::check(Merged& merged, const Schema& schema) {
         continue;
       }
       for (std::size_t i = 0; i < array->size(); ++i)
-        sections.push_back(section(spec, array->get(i)->as_table(), spec.name + "." + std::to_string(i), place_of(*array->get(i))));
+        add(spec, array->get(i)->as_table(), spec.name + "." + std::to_string(i), place_of(*array->get(i)), sections);
       continue;
     }
     toml::table* table = node ? node->as_table() : nullptr;
@@ -287,11 +313,7 @@ std::vector<Section> Checker::check(Merged& merged, const Schema& schema) {
       unknown_keys(*table, {"name"}, {}, spec.name + " 'none'", "");
       continue;
     }
-    sections.push_back(section(spec, table, spec.name, table ? place_of(*table) : Place{}));
-    for (const Fault& fault : parts_.accept(sections.back())) {
-      const toml::node* at = table ? table->get(fault.option) : nullptr;
-      diagnostics_.report({at ? place_of(*at) : table ? place_of(*table) : Place{}, fault.what, fault.expected, fault.did_you_mean, fault.remedy});
-    }
+    add(spec, table, spec.name, table ? place_of(*table) : Place{}, sections);
   }
   for (const auto& [key, node] : root) {
     const std::string name(key.str());

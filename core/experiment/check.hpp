@@ -13,6 +13,9 @@ using Origins = std::vector<std::pair<std::string, Place>>;
 /// What is wrong with the value of an option; what is expected is said from its table.
 Message wrong_value(const Place& place, const OptSpec& spec, std::string what);
 
+/// What a part says about one of its options, at the place of the option, else of its table. \param nowhere  where neither stands in a file
+Message refused_option(const Section& section, const OptionError& error, const Origins& origins, const Place& nowhere);
+
 /// Turns tables into sections; everything that is wrong goes to the diagnostics.
 class Checker {
  public:
@@ -25,6 +28,7 @@ class Checker {
   const std::vector<std::string>& notes() const { return notes_; }
 
  private:
+  void add(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place, std::vector<Section>& sections);
   Section section(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place);
   void drop_replaced(toml::table& table, const std::string& path, const std::set<std::string>& known);
   std::string part_name(const SectionSpec& spec, toml::table* table, const Place& place);

@@ -28,6 +28,7 @@ class Diagnostics {
   void add_source(const std::string& name, const std::string& text);
   void report(Message message) { messages_.push_back(std::move(message)); }
   bool empty() const { return messages_.empty(); }
+  std::size_t count() const { return messages_.size(); }
   /// Names of the sources, the experiment file first.
   const std::vector<std::string>& sources() const { return sources_; }
   /// Formatted, in the order of sources and lines.

@@ -36,6 +36,7 @@ void Experiment::finish(Merged merged, const std::string& source, const std::vec
 }
 
 std::vector<Fault> PartTables::accept(const Section&) const { return {}; }
+std::vector<PartRefusal> PartTables::make(const std::vector<Section>&) const { return {}; }
 
 const Section* Section::find_nested(std::string_view key) const {
   for (const Section& s : nested)
@@ -81,14 +82,7 @@ Fault fault_of(const std::string& message) {
 }
 
 Refused Experiment::refusal(const Section& section, const OptionError& error) const {
-  const auto spec = std::find_if(section.specs.begin(), section.specs.end(), [&](const OptSpec& o) { return o.name == error.option(); });
-  const auto origin = std::find_if(origins_.begin(), origins_.end(), [&](const auto& o) { return o.first == section.path + "." + error.option(); });
-  const bool given = origin != origins_.end() && origin->second.source != "default", known = spec != section.specs.end();
-  const Fault fault = fault_of(error);
-  Message message = wrong_value(given ? origin->second : place_of(section), known ? *spec : OptSpec{},
-                                section.path + (section.part.empty() ? "" : " '" + section.part + "'") + ", option '" + error.option() + "': " + fault.what);
-  if (!known || !fault.expected.empty()) message.expected = fault.expected;
-  if (!fault.remedy.empty()) message.remedy = fault.remedy;
+  const Message message = refused_option(section, error, origins_, place_of(section));
   return Refused({sources_.format(message)}, {message});
 }
 

@@ -49,6 +49,12 @@ Fault fault_of(const OptionError& error);
 /// A whole message taken apart: what, and the lines "expected: …", "did you mean: …?", "remedy: …" behind it.
 Fault fault_of(const std::string& message);
 
+/// What a part, made with the options of a section, refuses.
+struct PartRefusal {
+  const Section* section;
+  OptionError error;
+};
+
 /// The option tables of parts, as the catalogue of plugins knows them.
 class PartTables {
  public:
@@ -58,6 +64,8 @@ class PartTables {
   virtual std::vector<OptSpec> options(Kind kind, std::string_view name) const = 0;
   /// A section was read, in the order of the schema. \return what it asks for and cannot be
   virtual std::vector<Fault> accept(const Section& section) const;
+  /// The last of the sections read was read without an error. \return what its parts refuse
+  virtual std::vector<PartRefusal> make(const std::vector<Section>& read) const;
 };
 
 /// A checked table, every key present: defaults are filled in.
@@ -69,6 +77,7 @@ struct Section {
   std::string path;              ///< "gradient.solver"; "regularizers.0" for the entries of an array
   Place place;                   ///< of the table, for messages about it
   std::vector<OptSpec> specs = {};  ///< of the framework and the part
+  bool sound = true;                ///< nothing in it was wrong
 
   /// The framework keys as a struct with options().
   template <class C>

@@ -84,6 +84,13 @@ std::int64_t budget_of(const SolveOptions& request, const solve::Options& option
   return options.eval_max_evaluations.value_or(static_cast<std::int64_t>(static_cast<double>(options.max_evaluations) * options.eval_factor));
 }
 
+/// \throws OptionError  where `failed_samples` asks for what a method cannot do, which solves no adjoint equation
+void check_policy(GradientMethod& method, const Options& options) {
+  if (options.failed_samples == "keep" || !method.query(ByAutograd::id)) return;
+  throw OptionError("failed_samples", "failed_samples = \"" + options.failed_samples + "\" has nothing to act on: the method solves no adjoint equation that could fail, autograd "
+                                      "differentiates its steps; use \"keep\", or a method that solves one (implicit, neumann)");
+}
+
 /// \param states  sampled, the last included
 void check_states(GradientMethod* method, std::size_t states) {
   const auto* wanted = method ? zstar::query<ForStates>(*method) : nullptr;
@@ -118,12 +125,6 @@ void warn_of_shape(const LayerParts& parts, const FixedPointMap& f, const State&
 }
 
 }  // namespace
-
-void check_policy(GradientMethod& method, const Options& options) {
-  if (options.failed_samples == "keep" || !method.query(ByAutograd::id)) return;
-  throw OptionError("failed_samples", "failed_samples = \"" + options.failed_samples + "\" has nothing to act on: the method solves no adjoint equation that could fail, autograd "
-                                      "differentiates its steps; use \"keep\", or a method that solves one (implicit, neumann)");
-}
 
 Layer::Layer(LayerParts parts) : impl_(std::make_shared<Impl>(checked(std::move(parts)))) {}
 Layer::~Layer() = default;

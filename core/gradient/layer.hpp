@@ -90,9 +90,6 @@ struct Watched {
   std::int64_t products = 0;       ///< vector–Jacobian products: passes backward through an evaluation of f
 };
 
-/// \throws OptionError  where `failed_samples` asks for what a method cannot do, which solves no adjoint equation
-void check_policy(GradientMethod& method, const Options& options);
-
 /// The layer that models are handed. One object serves any number of calls; it keeps no graph.
 class Layer final : public EquilibriumLayer, public SplittingLayer, public SettableLayer {
  public:

@@ -144,9 +144,10 @@ std::vector<experiment::Fault> faults_of(const ExperimentOptions& options) {
 
 }  // namespace
 
+std::vector<experiment::PartRefusal> CatalogueTables::make(const std::vector<experiment::Section>& read) const { return Session::refusals(read, catalogue_); }
+
 std::vector<experiment::Fault> CatalogueTables::accept(const experiment::Section& section) const {
   if (section.name == "experiment") return faults_of(section.as<ExperimentOptions>());
-  if (section.name == "gradient" && !section.part.empty()) return Session::faults(section, catalogue_);
   if (section.name != "plugins") return {};
   const auto options = section.as<PluginOptions>();
   std::vector<experiment::Fault> faults;

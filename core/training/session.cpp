@@ -1,11 +1,13 @@
 #include "core/training/session.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <sstream>
 
 #include <ATen/Parallel.h>
 
+#include "core/gradient/plan.hpp"
 #include "core/training/doubts.hpp"
 #include "core/training/solver_choice.hpp"
 #include "zstar/guard.hpp"
@@ -119,18 +121,63 @@ class Session::PartHost final : public Host {
   std::shared_ptr<Description> description_;
 };
 
-std::vector<experiment::Fault> Session::faults(const experiment::Section& gradient, plugins::Catalogue& catalogue) {
+namespace {
+
+/// Makes the parts that sections name. What they refuse of their options goes to `refuse`; where that returns, the part is null. `fail`, which does
+/// not return, hears why one cannot be made at all.
+struct Maker {
+  plugins::Catalogue& catalogue;
+  Host& host;
+  std::function<void(const experiment::Section&, const OptionError&)> refuse;
+  std::function<void(Kind, const experiment::Section&, const plugins::NotCreated&)> fail;
+
+  template <class T>
+  std::unique_ptr<T> make(Kind kind, const experiment::Section& s) const {
+    try {
+      return catalogue.create<T>(kind, s.part, s.options, host);
+    } catch (const OptionError& error) {
+      refuse(s, error);
+    } catch (const plugins::NotCreated& error) {
+      fail(kind, s, error);
+    }
+    return nullptr;
+  }
+  gradient::SolverChoice chosen(const experiment::Section& s) const { return solver_choice(catalogue, host, s.part, s.options, s.as<solve::Options>()); }
+  gradient::SolverChoice solver(const experiment::Section& s) const {
+    make<Solver>(Kind::solver, s);  // refuse early
+    return chosen(s);
+  }
+  /// The parts of the layer. \param g  the table `[gradient]`
+  gradient::LayerParts layer(gradient::SolverChoice forward, const experiment::Section& g) const {
+    const auto* intermediate = g.find_nested("intermediate");
+    return {std::move(forward), solver(*g.find_nested("solver")), make<GradientMethod>(Kind::gradient, g),
+            intermediate ? make<GradientMethod>(Kind::gradient, *intermediate) : nullptr, g.as<gradient::Options>(), {}, g.part};
+  }
+};
+
+}  // namespace
+
+std::vector<experiment::PartRefusal> Session::refusals(const std::vector<experiment::Section>& read, plugins::Catalogue& catalogue) {
+  const experiment::Section& s = read.back();
   std::ostringstream unsaid;
   PartHost host(catalogue, unsaid);
+  std::vector<experiment::PartRefusal> found;
+  const Maker maker{catalogue, host, [&found](const experiment::Section& section, const OptionError& error) { found.push_back({&section, error}); },
+                    [](Kind, const experiment::Section&, const plugins::NotCreated&) { throw; }};
   try {
-    gradient::check_policy(*catalogue.create<GradientMethod>(Kind::gradient, gradient.part, gradient.options, host), gradient.as<gradient::Options>());
-  } catch (const OptionError& error) {
-    experiment::Fault fault = experiment::fault_of(error);
-    fault.what = "gradient '" + gradient.part + "', option '" + fault.option + "': " + fault.what;
-    return {std::move(fault)};
-  } catch (const std::exception&) {  // that it cannot be made is said when it is to be
+    if (s.name == "solver") maker.solver(s);
+    if (s.name == "norm") maker.make<Norm>(Kind::norm, s);
+    if (s.name == "regularizers") maker.make<Regularizer>(Kind::regularizer, s);
+    const auto forward = std::find_if(read.begin(), read.end(), [](const experiment::Section& one) { return one.name == "solver"; });
+    if (s.name != "gradient" || forward == read.end() || !forward->sound) return found;
+    gradient::LayerParts parts = maker.layer(maker.chosen(*forward), s);
+    if (found.empty()) gradient::Layer{std::move(parts)};
+    else gradient::sampling_marks(parts.options, parts.forward.options.max_evaluations);  // the plan can be checked all the same
+  } catch (const OptionError& error) {  // of the layer
+    found.push_back({&s, error});
+  } catch (const std::exception&) {  // that a part cannot be made is said when it is to be
   }
-  return {};
+  return found;
 }
 
 namespace {
@@ -145,18 +192,13 @@ auto at_place(const experiment::Experiment& experiment, const experiment::Sectio
   }
 }
 
-/// Makes the part of a section; what its constructor says is a sentence at the place of the section.
-template <class T>
-std::unique_ptr<T> made(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, Kind kind, const experiment::Section& section, Host& host) {
-  try {
-    return at_place(experiment, section, [&] { return catalogue.create<T>(kind, section.part, section.options, host); });
-  } catch (const plugins::NotCreated& error) {
-    experiment::Fault fault = experiment::fault_of(error.words());
-    fault.what = std::string(plugins::to_string(kind)) + " '" + section.part + "' cannot be made: " + fault.what;
-    const std::string show = "'zstar plugins show " + section.part + "' explains its options";
-    if (fault.remedy.empty()) fault.remedy = kind == Kind::dataset ? "look at the files that it reads; " + show : kind == Kind::model ? "choose a model and a data set that fit; " + show : show;
-    throw std::runtime_error(experiment.sentence(section, fault));
-  }
+/// What the constructor of the part of a section said, as a sentence at the place of the section.
+std::runtime_error not_made(const experiment::Experiment& experiment, Kind kind, const experiment::Section& section, const plugins::NotCreated& error) {
+  experiment::Fault fault = experiment::fault_of(error.words());
+  fault.what = std::string(plugins::to_string(kind)) + " '" + section.part + "' cannot be made: " + fault.what;
+  const std::string show = "'zstar plugins show " + section.part + "' explains its options";
+  if (fault.remedy.empty()) fault.remedy = kind == Kind::dataset ? "look at the files that it reads; " + show : kind == Kind::model ? "choose a model and a data set that fit; " + show : show;
+  return std::runtime_error(experiment.sentence(section, fault));
 }
 
 torch::Device choose_device(const ExperimentOptions& o) {
@@ -175,29 +217,21 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
   for (const std::string& sentence : doubts(experiment)) host_->warn(sentence);
   torch::manual_seed(static_cast<std::uint64_t>(options.seed));
   if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
-  const auto create = [&]<class T>(Kind kind, const experiment::Section& s) {
-    return made<T>(experiment, catalogue, kind, s, *host_);
-  };
-  dataset_ = create.operator()<Dataset>(Kind::dataset, experiment.at("dataset"));
+  const Maker maker{catalogue, *host_, [&experiment](const experiment::Section& s, const OptionError& error) { throw experiment.refusal(s, error); },
+                    [&experiment](Kind kind, const experiment::Section& s, const plugins::NotCreated& error) { throw not_made(experiment, kind, s, error); }};
+  dataset_ = maker.make<Dataset>(Kind::dataset, experiment.at("dataset"));
   host_->set(guarded([&] { return call_text(*dataset_, "data set '" + experiment.at("dataset").part + "'", "describe"); }, [&] { return dataset_->describe(); }));
-  if (const auto* norm = experiment.find("norm")) host_->set(std::shared_ptr<Norm>(create.operator()<Norm>(Kind::norm, *norm)));
+  if (const auto* norm = experiment.find("norm")) host_->set(std::shared_ptr<Norm>(maker.make<Norm>(Kind::norm, *norm)));
 
-  const auto chosen = [&](const experiment::Section& s) {
-    create.operator()<Solver>(Kind::solver, s);  // refuse early
-    return solver_choice(catalogue, *host_, s.part, s.options, s.as<solve::Options>());
-  };
   const experiment::Section& g = experiment.at("gradient");
-  const auto* intermediate = g.find_nested("intermediate");
-  gradient::LayerParts parts{chosen(experiment.at("solver")), chosen(*g.find_nested("solver")),
-                             create.operator()<GradientMethod>(Kind::gradient, g),
-                             intermediate ? create.operator()<GradientMethod>(Kind::gradient, *intermediate) : nullptr, g.as<gradient::Options>(),
-                             experiment.at("start").as<gradient::StartOptions>(), g.part};
+  gradient::LayerParts parts = maker.layer(maker.solver(experiment.at("solver")), g);
+  parts.start = experiment.at("start").as<gradient::StartOptions>();
   parts.precision = experiment.at("solver").find_nested("precision")->as<gradient::PrecisionOptions>();
   parts.warn = [this](const std::string& sentence) { host_->warn(sentence); };
   layer_ = at_place(experiment, g, [&] { return std::make_shared<gradient::Layer>(std::move(parts)); });
   host_->set(std::shared_ptr<EquilibriumLayer>(layer_));
 
-  model_ = create.operator()<Model>(Kind::model, experiment.at("model"));
+  model_ = maker.make<Model>(Kind::model, experiment.at("model"));
   if (const auto* norm = experiment.find("norm")) {
     const auto o = norm->as<NormOptions>();
     chosen_ = at_place(experiment, *norm, [&] { return nn::choose_normed(*model_, o.only, o.skip); });
@@ -208,7 +242,7 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
   }
   model_->to(device, dtype);
   for (const experiment::Section* s : experiment.all("regularizers"))
-    regularizers_.push_back({s->part, s->as<RegularizerOptions>(), create.operator()<Regularizer>(Kind::regularizer, *s)});
+    regularizers_.push_back({s->part, s->as<RegularizerOptions>(), maker.make<Regularizer>(Kind::regularizer, *s)});
 }
 
 Host& Session::host() { return *host_; }

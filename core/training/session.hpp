@@ -30,8 +30,8 @@ class CatalogueTables final : public experiment::PartTables {
   std::vector<std::string> names(Kind kind) const override { return catalogue_.names(kind); }
   std::vector<OptSpec> options(Kind kind, std::string_view name) const override { return catalogue_.options(kind, name); }
   /// `[plugins]`: what is locked or pinned is asked of the catalogue from then on. `[experiment]`: names of a folder and of a device.
-  /// `[gradient]`: whether its method can do what is asked.
   std::vector<experiment::Fault> accept(const experiment::Section& section) const override;
+  std::vector<experiment::PartRefusal> make(const std::vector<experiment::Section>& read) const override;
 
  private:
   plugins::Catalogue& catalogue_;
@@ -52,8 +52,9 @@ class Session {
   Session(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, std::ostream& warnings);
   ~Session();
 
-  /// What the method of a table `[gradient]` refuses in it; nothing is built for good.
-  static std::vector<experiment::Fault> faults(const experiment::Section& gradient, plugins::Catalogue& catalogue);
+  /// What the parts of the last section read refuse: solvers, gradient methods with the layer of them all, norms and regularizers, which need
+  /// no data to be made; nothing is made for good. \param read  sections in the order of schema()
+  static std::vector<experiment::PartRefusal> refusals(const std::vector<experiment::Section>& read, plugins::Catalogue& catalogue);
 
   const ExperimentOptions options;
   torch::Device device = torch::kCPU;
