@@ -25,6 +25,9 @@ TEST(SpectralRadius, E38IsRightWhereThePowerMethodIsNot) {
   EXPECT_NEAR(radius_of(torch::tensor({{1.8, 4.5}, {-0.9, -1.8}}, torch::kFloat64)), 0.9, 1e-6);
   EXPECT_NEAR(radius_of(torch::diag(torch::tensor({0.9, -0.9, 0.1}, torch::kFloat64))), 0.9, 1e-6);
   EXPECT_NEAR(radius_of(torch::zeros({3, 3}, torch::kFloat64)), 0.0, 1e-12);
+  EXPECT_NEAR(radius_of(torch::tensor({{0.0, 8.0}, {0.0, 0.0}}, torch::kFloat64)), 0.0, 1e-6);  // J² = 0: rounding of ε moves its eigenvalues by √ε
+  const Tensor shift = torch::diag(torch::full({4}, 0.9, torch::kFloat64), 1);
+  EXPECT_LT(radius_of(shift), 1e-2) << "J⁵ = 0";  // and here by ε^(1/5)
 }
 
 TEST(SpectralRadius, TreatsEverySampleAlone) {

@@ -7,9 +7,9 @@
 
 #include "core/runs/checkpoint.hpp"
 #include "core/training/solver_choice.hpp"
+#include "tests/support/held_to.hpp"
 #include "tests/support/parts.hpp"
 #include "zstar/abi/regularizer.hpp"
-#include "zstar/claims.hpp"
 #include "zstar/testing/parts.hpp"
 
 namespace {
@@ -30,20 +30,6 @@ TEST(EngineLayer, E21TheConvergedStateIsTheLastOutputInBothModes) {
   EXPECT_NEAR(training[0][0].item<double>(), 3.439, 1e-12);  // z_3 = 2.71 and one step of the phantom gradient
   EXPECT_NEAR(training[1][0].item<double>(), 10, 1e-7);      // ‖z − z⋆‖ ≤ 10 · 1e-10 · ‖z⋆‖
   EXPECT_NEAR(evaluation.back()[0].item<double>(), 10, 1e-7);
-}
-
-/// Solvers whose rules let them solve any contraction: those that ask for more say so.
-std::vector<std::string> general_solvers() {
-  std::vector<std::string> names;
-  for (const std::string& name : catalogue().names(Kind::solver)) {
-    const auto solver = make_solver(name);
-    const auto* exemptions = query<Exemptions>(*solver);
-    bool special = false;
-    if (exemptions)
-      for (const auto& e : exemptions->checks) special = special || e.check == "*" || e.check == "honest";
-    if (!special) names.push_back(name);
-  }
-  return names;
 }
 
 TEST(EngineLayer, E16DampedStepsOfEveryGradientMethodWorkInLowPrecision) {
@@ -84,6 +70,14 @@ TEST(EngineLayer, E22TheListsOfStatesAndOfGradientsMayNotDisagree) {
   const auto made = [](const std::string& gradient) { return zstar::testing::make_layer("name = 'fixed_point'", gradient, "name = 'fixed_point'"); };
   for (const char* impossible : {"name = 'phantom'\nsteps = [3]\nat = [7]", "name = 'phantom'\nsteps = []"})
     EXPECT_ANY_THROW(made(impossible)) << impossible;
+  const State z0(torch::zeros({3, 6}, torch::kFloat64));
+  const auto states = [&z0](std::int64_t sampled, std::vector<std::int64_t> steps) {
+    auto deq = layer("phantom", tight, tight, "fixed_point", "fixed_point", {{"steps", std::move(steps)}}, {.states = sampled});
+    return deq.solve(TanhMap(3, 6, 0.5).map(), z0).states.size();
+  };
+  for (const auto& [sampled, steps] : std::vector<std::pair<std::int64_t, std::vector<std::int64_t>>>{{1, {1, 2}}, {3, {1, 2}}, {2, {1, 2, 3}}})
+    EXPECT_THROW(states(sampled, steps), OptionError) << sampled;
+  EXPECT_EQ(states(3, {1, 2, 3}), 3u);
   const auto twice = made("name = 'phantom'\nsteps = [5]\nat = [2, 5]");
   EXPECT_EQ(twice->solve(TanhMap(3, 6, 0.5).map(), State(torch::zeros({3, 6}, torch::kFloat64))).states.size(), 2u);  // the last step once
 }
@@ -92,13 +86,27 @@ TEST(EngineLayer, E23EverySolverSolvesTheAdjointToo) {
   const TanhMap f(3, 6, 0.5);
   const Tensor z0 = torch::zeros({3, 6}, torch::kFloat64), v = randn({3, 6}, 5), want = unrolled_gradients(f.map(), z0, v, {f.w}, 200)[0];
   int tried = 0;
-  for (const std::string& name : general_solvers()) {
+  for (const std::string& name : solvers_held_to()) {
     ++tried;
     auto deq = layer("implicit", tight, {.tolerance = 1e-8, .max_evaluations = 200}, "anderson", name);
     const Tensor got = torch::autograd::grad({(v * deq.solve(f.map(), State(z0)).z()[0]).sum()}, {f.w})[0];
     EXPECT_LT(relative_error(got, want), 1e-6) << name;  // 1e-8 and a condition of at most 4
   }
   EXPECT_GT(tried, 20);  // those made of others included
+}
+
+TEST(EngineLayer, E30TheScaleOfTheLossIsNothingToAnySolver) {
+  const TanhMap f(3, 6, 0.5);
+  const Tensor z0 = torch::zeros({3, 6}, torch::kFloat64), v = randn({3, 6}, 5), want = unrolled_gradients(f.map(), z0, v, {f.w}, 200)[0];
+  for (const std::string& name : solvers_held_to()) {
+    auto deq = layer("implicit", tight, {.tolerance = 1e-6, .max_evaluations = 200}, "anderson", name);
+    const auto error_at = [&](double scale) {
+      return relative_error(torch::autograd::grad({(v * deq.solve(f.map(), State(z0)).z()[0]).sum() * scale}, {f.w})[0] / scale, want);
+    };
+    const double error = error_at(1);
+    EXPECT_LT(error, 1e-4) << name;
+    for (const double scale : {1e-3, 1e-6, 1e-9, 1e-12}) EXPECT_NEAR(error_at(scale), error, 0.1 * error + 1e-12) << name << ' ' << scale;
+  }
 }
 
 TEST(EngineLayer, E24TheBudgetAndToleranceOfOneCallMayBeOthers) {
@@ -235,7 +243,7 @@ TEST(EngineLayer, E25EverySolverStateModeAndGradientGoTogether) {
   for (const std::string& gradient : catalogue().names(Kind::gradient)) {
     auto reference = layer(gradient, tight, tight, "broyden", "anderson");  // whatever the method approximates, it does so with any solver
     const Tensor want_one = slopes(reference.solve(single.map(), one), {single.w})[0], want_two = slopes(reference.solve(pair.map(), two), {pair.p.b})[0];
-    for (const std::string& solver : general_solvers()) {
+    for (const std::string& solver : solvers_held_to()) {
       const std::string where = solver + ' ' + gradient;
       auto deq = layer(gradient, {.tolerance = 1e-8, .max_evaluations = 200}, tight, solver, "anderson");
       for (const bool training : {true, false}) {
