@@ -33,6 +33,17 @@ TEST(Starts, TheStoreIsOffByDefault) {
   EXPECT_TRUE(deq.statistics().empty());
 }
 
+TEST(Starts, RandomOnesExistInEveryDtype) {  // CPUs draw no float16
+  const FixedPointMap half([](const State& z) { return State(z[0] * 0.5); });
+  for (const char* from : {"normal", "mixed"})
+    for (const auto dtype : {torch::kFloat16, torch::kBFloat16, torch::kFloat32}) {
+      auto deq = layer_with({.from = from});
+      const Tensor z = deq.solve(half, State(torch::zeros({2, 50}, torch::TensorOptions(dtype))), {.gradient = false, .max_evaluations = 1}).z()[0];
+      EXPECT_EQ(z.scalar_type(), dtype) << from;
+      EXPECT_GT(z.to(torch::kFloat32).abs().max().item<float>(), 0) << from << dtype;
+    }
+}
+
 TEST(Starts, SamplesBeginWhereTheyEndedBeforeWhateverTheirPlaceInTheBatch) {
   const TanhMap f;
   auto deq = layer_with({.store = "sample", .probe_every = 0});

@@ -11,6 +11,7 @@
 #include "zstar/abi/map.hpp"
 #include "zstar/abi/regularizer.hpp"
 #include "zstar/abi/solver.hpp"
+#include "zstar/drawn.hpp"
 
 namespace zstar {
 
@@ -34,8 +35,8 @@ inline State detached_state(const State& z) {
 inline State random_like(const State& like, const std::string& distribution, const at::Generator& generator) {
   std::vector<Tensor> tensors;
   for (const Tensor& t : like) {
-    const Tensor e = torch::empty_like(t.detach());
-    tensors.push_back(distribution == "normal" ? e.normal_(0.0, 1.0, generator) : e.bernoulli_(0.5, generator).mul_(2.0).sub_(1.0));
+    const Tensor e = empty_to_draw(t);
+    tensors.push_back((distribution == "normal" ? e.normal_(0.0, 1.0, generator) : e.bernoulli_(0.5, generator).mul_(2.0).sub_(1.0)).to(t.scalar_type()));
   }
   return {std::move(tensors), like.axes()};
 }
