@@ -10,6 +10,7 @@
 #include "core/solve/plain.hpp"
 #include "zstar/abi/linear.hpp"
 #include "zstar/adjoint_report.hpp"
+#include "zstar/guard.hpp"
 
 namespace zstar::gradient {
 
@@ -179,8 +180,10 @@ void Layer::watch_into(std::vector<std::shared_ptr<Watched>>* sink) { impl_->wat
 std::vector<std::pair<std::string, double>> Layer::statistics() {
   auto numbers = impl_->starts->flush();
   for (auto& number : impl_->ladder.flush()) numbers.push_back(std::move(number));
-  if (auto* method = zstar::query<Statistics>(*impl_->parts.gradient))
-    for (const auto& [name, value] : method->statistics()) numbers.emplace_back("gradient_" + name, value.to(torch::kFloat64).mean().item<double>());
+  if (auto* method = zstar::query<Statistics>(*impl_->parts.gradient)) {
+    const auto said = guarded([&] { return call_text(*impl_->parts.gradient, "gradient method", "statistics"); }, [&] { return method->statistics(); });
+    for (const auto& [name, value] : said) numbers.emplace_back("gradient_" + name, value.to(torch::kFloat64).mean().item<double>());
+  }
   return numbers;
 }
 

@@ -5,13 +5,25 @@
 #include <vector>
 
 #include "zstar/abi/model.hpp"
+#include "zstar/carried.hpp"
 #include "zstar/guard.hpp"
+#include "zstar/predict.hpp"
 
 namespace zstar::training {
 
+/// fn(), a call of that name into a data set.
+template <class F>
+decltype(auto) of_data(const Dataset& data, const char* call, F&& fn) {
+  return guarded([&] { return call_text(data, "data set", call); }, std::forward<F>(fn));
+}
+
+inline std::int64_t size_of(const Dataset& data, Split split) {
+  return of_data(data, "size", [&] { return data.size(split); });
+}
+
 /// The batches of a pass.
 inline std::vector<std::vector<std::int64_t>> batches_of(const Dataset& data, Split split, std::int64_t batch_size, std::uint64_t seed) {
-  return guarded([&] { return call_text(data, "data set", "batches"); }, [&] { return data.batches(split, batch_size, seed); });
+  return of_data(data, "batches", [&] { return data.batches(split, batch_size, seed); });
 }
 
 /// fn(), a call of that name into a model.
@@ -23,6 +35,19 @@ decltype(auto) of_model(const Model& model, const char* call, const Batch& batch
     return call_text(model, "model", call, tensors);
   };
   return guarded(context, std::forward<F>(fn));
+}
+
+inline void begin_pass(Model& model, Phase phase) {
+  of_model(model, "begin_pass", {}, [&] { model.begin_pass(phase); });
+}
+
+inline std::vector<std::pair<std::string, Tensor>> carried_of(const Model& model, const Carries& carrying) {
+  return of_model(model, "carried", {}, [&] { return carrying.carried(); });
+}
+
+/// What the model says of a batch without labels.
+inline Tensor prediction_of(const Model& model, Predicts& predicts, const Batch& batch) {
+  return of_model(model, "predict", batch, [&] { return predicts.predict(batch); });
 }
 
 /// What the model makes of a batch: at least one output, the final one last.

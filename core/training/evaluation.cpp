@@ -14,7 +14,7 @@ std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t b
   Model& model = session.model();
   const bool training = model.is_training();
   model.eval();
-  model.begin_pass(Phase::evaluation);
+  begin_pass(model, Phase::evaluation);
   Sums sums;
   const auto add = [&sums](const std::string& name, double value) {
     for (auto& [key, sum] : sums)
@@ -48,7 +48,7 @@ std::vector<runs::Record> Trainer::evaluate_splits(std::optional<Metric>& select
   const std::int64_t batch_size = eval_.batch_size > 0 ? eval_.batch_size : train_.batch_size;
   std::vector<runs::Record> records;
   for (const auto& [split, name] : {std::pair(Split::validation, "validation"), std::pair(Split::test, "test")}) {
-    if (session_.dataset().size(split) == 0) continue;
+    if (size_of(session_.dataset(), split) == 0) continue;
     solves_.clear();
     runs::Record record{{}, name, step_};
     for (const Metric& m : evaluate_split(session_, split, batch_size, &signals_)) {

@@ -23,9 +23,10 @@ Tensor Penalties::added_to(Tensor loss, const std::vector<Solved>& solves, std::
       const Tensor penalty = guarded([&] { return call_text(*r.part, "regularizer '" + r.name + "'", "penalty", solved.equilibrium.z().tensors()); },
                                      [&] { return r.part->penalty(solved, generator); });
       note(names_[i], penalty.item<double>());
-      if (auto* statistics = query<Statistics>(*r.part))
-        for (const auto& [name, value] : statistics->statistics()) note(names_[i] + "_" + name, value.mean().item<double>());
-      loss = loss + weight * penalty;
+      if (auto* statistics = query<Statistics>(*r.part)) {
+        const auto said = guarded([&] { return call_text(*r.part, "regularizer '" + r.name + "'", "statistics"); }, [&] { return statistics->statistics(); });
+        for (const auto& [name, value] : said) note(names_[i] + "_" + name, value.mean().item<double>());
+      }
     }
   }
   return loss;

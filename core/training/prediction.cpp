@@ -5,6 +5,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 
+#include "core/training/calls.hpp"
 #include "zstar/predict.hpp"
 
 namespace zstar::training {
@@ -18,7 +19,7 @@ Predicts& predicting(Session& session) {
 /// The test split in order, its samples by number.
 std::vector<Inputs> test_split(const Dataset& data) {
   std::vector<Inputs> inputs;
-  for (const auto& indices : data.batches(Split::test, 128, 0)) inputs.push_back({data.load(Split::test, indices, 0), {}});
+  for (const auto& indices : batches_of(data, Split::test, 128, 0)) inputs.push_back({of_data(data, "load", [&] { return data.load(Split::test, indices, 0); }), {}});
   return inputs;
 }
 
@@ -32,7 +33,7 @@ class Evaluating {
  public:
   explicit Evaluating(Model& model) : model_(model), training_(model.is_training()) {
     model.eval();
-    model.begin_pass(Phase::evaluation);
+    begin_pass(model, Phase::evaluation);
   }
   Evaluating(const Evaluating&) = delete;
   Evaluating& operator=(const Evaluating&) = delete;
@@ -52,7 +53,7 @@ Predictions predict(Session& session, const std::vector<std::string>& sources) {
   Predictions out;
   if (const auto* reader = query<ReadsInputs>(session.dataset())) out.classes = reader->classes();
   for (Inputs& inputs : inputs_of(session.dataset(), sources)) {
-    const Tensor p = model.predict(session.to_device(std::move(inputs.batch))).to(torch::kFloat64).cpu().flatten(1).contiguous();
+    const Tensor p = prediction_of(session.model(), model, session.to_device(std::move(inputs.batch))).to(torch::kFloat64).cpu().flatten(1).contiguous();
     for (std::int64_t i = 0; i < p.size(0); ++i) {
       const auto* row = p.data_ptr<double>() + i * p.size(1);
       const bool named = i < static_cast<std::int64_t>(inputs.names.size());
@@ -71,7 +72,7 @@ std::string continued(Session& session, const Continuation& request) {
   Tensor next = tokens->encode(request.prompt);
   std::vector<Tensor> all{next};
   for (std::int64_t k = 0; k < request.tokens; ++k) {
-    const Tensor p = model.predict(session.to_device(tokens->sequence(next)))[0].to(torch::kFloat64).cpu();
+    const Tensor p = prediction_of(session.model(), model, session.to_device(tokens->sequence(next)))[0].to(torch::kFloat64).cpu();
     next = request.temperature == 0 ? p.argmax().reshape({1}) : torch::multinomial(p.pow(1 / request.temperature), 1, /*replacement=*/false, draw);
     all.push_back(next);
   }

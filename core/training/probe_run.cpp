@@ -64,7 +64,7 @@ ProbeRun Prober::run(const Batch& batch, Pass pass) {
   Model& model = session_.model();
   const bool training = pass != Pass::evaluation;
   model.train(training);
-  model.begin_pass(training ? Phase::training : Phase::evaluation);
+  begin_pass(model, training ? Phase::training : Phase::evaluation);
   ProbeRun run;
   const Recording recording(session_.layer(), run);
   const auto start = std::chrono::steady_clock::now();
@@ -86,7 +86,7 @@ Batch first_batch(Session& session, std::int64_t batch_size, std::int64_t sample
   if (batches.empty()) throw std::runtime_error("the data set has no samples for training\n  remedy: 'zstar data show FOLDER' says what is there");
   std::vector<std::int64_t> indices = batches.front();
   if (samples > 0 && static_cast<std::int64_t>(indices.size()) > samples) indices.resize(static_cast<std::size_t>(samples));
-  Batch batch = guarded([&] { return call_text(session.dataset(), "data set", "load"); }, [&] { return session.dataset().load(Split::train, indices, seed); });
+  Batch batch = of_data(session.dataset(), "load", [&] { return session.dataset().load(Split::train, indices, seed); });
   return session.to_device(std::move(batch));
 }
 

@@ -1,5 +1,6 @@
 #include "core/training/render.hpp"
 
+#include "core/training/calls.hpp"
 #include "core/training/loader.hpp"
 #include "core/training/options.hpp"
 #include "core/training/weights.hpp"
@@ -12,7 +13,7 @@ namespace {
 /// The first of these splits that has samples: training samples may be augmented.
 Split rendered(const Dataset& data) {
   for (const Split split : {Split::test, Split::validation})
-    if (data.size(split) > 0) return split;
+    if (size_of(data, split) > 0) return split;
   return Split::train;
 }
 
@@ -29,23 +30,28 @@ std::vector<std::vector<std::int64_t>> in_order(std::int64_t size, std::int64_t 
 /// Calls use(indices, prediction) for every batch of a split, in order.
 template <class F>
 void predict_all(Session& session, Predicts& model, Split split, std::int64_t batch_size, const F& use) {
-  session.model().begin_pass(Phase::evaluation);
-  const auto batches = in_order(session.dataset().size(split), batch_size);
+  begin_pass(session.model(), Phase::evaluation);
+  const auto batches = in_order(size_of(session.dataset(), split), batch_size);
   Loader loader(session.dataset(), split, batches, 0, 0, 2);
-  for (const auto& indices : batches) use(indices, model.predict(session.to_device(std::move(*loader.next()))).cpu());
+  for (const auto& indices : batches) {
+    const Batch batch = session.to_device(std::move(*loader.next()));
+    use(indices, prediction_of(session.model(), model, batch).cpu());
+  }
 }
 
 std::vector<std::string> render_whole(Session& session, const Renders& data, Predicts& model, Split split, std::int64_t batch_size, const std::string& folder) {
   std::vector<Tensor> parts;
   predict_all(session, model, split, batch_size, [&](const auto&, const Tensor& prediction) { parts.push_back(prediction); });
-  return data.render(split, torch::cat(parts), folder);
+  return of_data(session.dataset(), "render", [&] { return data.render(split, torch::cat(parts), folder); });
 }
 
 std::vector<std::string> render_samples(Session& session, const RendersSamples& data, Predicts& model, Split split, std::int64_t batch_size, const std::string& folder) {
   std::vector<std::string> files;
   predict_all(session, model, split, batch_size, [&](const auto& indices, const Tensor& prediction) {
     for (std::size_t i = 0; i < indices.size(); ++i)
-      for (std::string& file : data.render(split, indices[i], prediction[static_cast<std::int64_t>(i)], folder)) files.push_back(std::move(file));
+      of_data(session.dataset(), "render", [&] {
+        for (std::string& file : data.render(split, indices[i], prediction[static_cast<std::int64_t>(i)], folder)) files.push_back(std::move(file));
+      });
   });
   return files;
 }
@@ -75,9 +81,11 @@ std::vector<std::string> render(const experiment::Experiment& experiment, plugin
   else if (samples && predicts) files = render_samples(session, *samples, *predicts, split, batch_size, folder.string());
   if (!produces) return files;
   torch::manual_seed(seed);
-  const auto batches = in_order(std::min(train.batch_size, session.dataset().size(split)), train.batch_size);
-  const Batch batch = batches.empty() ? Batch() : session.to_device(session.dataset().load(split, batches[0], seed));
-  for (std::string& file : produces->produce(batch, seed, folder.string())) files.push_back(std::move(file));
+  const auto batches = in_order(std::min(train.batch_size, size_of(session.dataset(), split)), train.batch_size);
+  const Batch batch = batches.empty() ? Batch() : session.to_device(of_data(session.dataset(), "load", [&] { return session.dataset().load(split, batches[0], seed); }));
+  of_model(session.model(), "produce", batch, [&] {
+    for (std::string& file : produces->produce(batch, seed, folder.string())) files.push_back(std::move(file));
+  });
   return files;
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/runs/folder.hpp"
+#include "core/training/calls.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
 #include "zstar/carried.hpp"
@@ -22,7 +23,7 @@ void Trainer::checkpoint(const runs::Checkpoint* best) {
   penalties_.save(c);
   session_.layer().starts().save(c.tensors);
   if (const auto* carrying = query<Carries>(session_.model()))
-    for (const auto& [name, tensor] : carrying->carried()) c.tensors["carried/" + name] = tensor;
+    for (const auto& [name, tensor] : carried_of(session_.model(), *carrying)) c.tensors["carried/" + name] = tensor;
   c.tensors["random/cpu"] = at::detail::getDefaultCPUGenerator().get_state();
   if (session_.device.is_cuda()) c.tensors["random/cuda"] = generator_.get_state();
   nlohmann::json state{{"step", step_}, {"epoch", epoch_}, {"batch", batch_}, {"without_gain", evaluations_without_gain_}, {"skipped", skipped_},
@@ -92,7 +93,7 @@ void Trainer::restore(const runs::Checkpoint& c) {
     std::vector<std::pair<std::string, Tensor>> tensors;
     for (const auto& [name, tensor] : c.tensors)
       if (name.compare(0, 8, "carried/") == 0) tensors.emplace_back(name.substr(8), tensor);
-    carrying->carry(tensors);
+    of_model(session_.model(), "carry", {}, [&] { carrying->carry(tensors); });
   }
   at::Generator cpu = at::detail::getDefaultCPUGenerator();
   cpu.set_state(c.tensors.at("random/cpu"));

@@ -74,7 +74,7 @@ SplitMetrics evaluate_all(Session& session, const experiment::Experiment& experi
   const std::int64_t batch_size = eval.batch_size > 0 ? eval.batch_size : experiment.at("train").as<TrainOptions>().batch_size;
   SplitMetrics result;
   for (const auto& [split, name] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")})
-    if (session.dataset().size(split) > 0 && (split != Split::train || eval.training_split)) {
+    if (size_of(session.dataset(), split) > 0 && (split != Split::train || eval.training_split)) {
       result.emplace_back(name, evaluate_split(session, split, batch_size, signals));
       if (signals && signals->caught()) return {};
       if (solves) add_solves(result.back().second, *solves);

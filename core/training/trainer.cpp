@@ -93,7 +93,7 @@ bool Trainer::train_until_evaluation() {
   }
   Loader loader(session_.dataset(), Split::train, std::move(batches), seed, batch_, train_.prefetch, train_.loader_threads);
   session_.model().train();
-  if (batch_ == 0) session_.model().begin_pass(Phase::training);
+  if (batch_ == 0) begin_pass(session_.model(), Phase::training);
   const std::int64_t epoch = epoch_;
   while (epoch_ == epoch && !evaluation_due_) {
     if (signals_.caught() && pending_ == 0) return false;

@@ -1,5 +1,7 @@
 #include "core/training/weights.hpp"
 
+#include "core/training/calls.hpp"
+
 #include <algorithm>
 #include <sstream>
 #include <stdexcept>
@@ -53,7 +55,7 @@ Tensors with_own_names(Tensors tensors, Model& model) {
   const auto* names = query<RenamesWeights>(model);
   if (!names) return tensors;
   Tensors own;
-  for (auto& [name, t] : tensors) own.emplace(names->own_name(name), std::move(t));
+  for (auto& [name, t] : tensors) own.emplace(of_model(model, "own_name", {}, [&] { return names->own_name(name); }), std::move(t));
   return own;
 }
 

@@ -17,6 +17,10 @@
 
 #include "core/plugins/process_state.hpp"
 #include "core/training/loader.hpp"
+#include "core/training/penalties.hpp"
+#include "core/training/prediction.hpp"
+#include "core/training/session.hpp"
+#include "core/training/weights.hpp"
 #include "tests/plugins/broken/mirror.hpp"
 #include "tests/support/parts.hpp"
 #include "tests/support/process.hpp"
@@ -261,6 +265,45 @@ TEST(Guard, OtherKindsOfParts) {
   gradient::Layer layer({choice, choice, method, method, {}});
   EXPECT_EQ(sentence([&] { layer.solve(halved, State(torch::ones({2, 3}))); }),
             "gradient method of plugin 'fixture.two' failed in attach ([2, 3] Float): an index out of range");
+  EXPECT_EQ(sentence([&] { layer.statistics(); }), "gradient method of plugin 'fixture.two' failed in statistics: an index out of range");
+  std::vector<training::WeightedRegularizer> penalties(1);
+  penalties[0] = {"p", {}, fixtures().create<Regularizer>(Kind::regularizer, "fixture.one:failing_penalty", {{"fail_in", std::string("statistics")}}, test::host())};
+  Equilibrium equilibrium;
+  equilibrium.states = {State(torch::ones({1, 1}))};
+  const Solved solved{halved, equilibrium};
+  EXPECT_EQ(sentence([&] { training::Penalties(penalties).added_to(torch::zeros({}), {solved}, 0, at::detail::getDefaultCPUGenerator()); }),
+            "regularizer 'p' of plugin 'fixture.one' failed in statistics: a value error of LibTorch");
+}
+
+/// A run of the fixtures, of which one fails in a call. \param resume  a run that goes on \param out  takes what is said
+std::string failing_run(const std::string& set, const fs::path& runs, const fs::path& resume = {}, std::ostream&& out = std::ostringstream()) {
+  plugins::Discovery d;
+  d.user_folders = false;
+  d.files = {ZSTAR_FIXTURE_DIR "/one.so"};
+  d.folders = {ZSTAR_PLUGIN_DIR};
+  Catalogue all(d);
+  const auto experiment = experiment::Experiment::parse("[dataset]\nname = \"fixture.one:failing_data\"\nfail_in = \"\"\n[model]\nname = \"fixture.one:tree\"\n[train]\nsteps = 1\n",
+                                                        "x.toml", {"experiment.runs=" + runs.string(), set}, training::schema(), training::CatalogueTables(all));
+  training::RunRequest request;
+  request.resume = resume;
+  return sentence([&] {
+    training::train(experiment, all, request, out);
+    training::Session session(experiment, all, out);
+    training::export_weights(session.model(), runs / "weights.npz");
+    training::load_weights(session.model(), runs / "weights.npz", "");
+    training::predict(session, {});
+  });
+}
+
+TEST(Guard, EveryCallOfARun) {
+  const test::TemporaryFolder folder;
+  const std::string data = "data set of plugin 'fixture.one' failed in ", model = "model of plugin 'fixture.one' failed in ";
+  ASSERT_EQ(failing_run("experiment.name=good", folder.path), "");
+  for (const char* call : {"size", "batches"}) EXPECT_EQ(failing_run(std::string("dataset.fail_in=") + call, folder.path), data + call + ": an exception that is no std::exception");
+  for (const char* call : {"begin_pass", "carried", "own_name", "predict"}) EXPECT_EQ(failing_run(std::string("model.fail_in=") + call, folder.path), model + call + ": a check of LibTorch");
+  std::ostringstream out;
+  EXPECT_THROW(failing_run("model.fail_in=carry", folder.path, folder.path / "good/latest", std::move(out)), std::runtime_error);
+  EXPECT_THAT(out.str(), HasSubstr(model + "carry: a check of LibTorch"));
 }
 
 TEST(Guard, WhatTheMapThrowsIsNotTheSolversFault) {

@@ -9,8 +9,11 @@
 #include <ATen/autocast_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/modules/linear.h>
+#include <zstar/carried.hpp>
 #include <zstar/operators.hpp>
+#include <zstar/predict.hpp>
 #include <zstar/sdk.hpp>
+#include <zstar/weight_names.hpp>
 
 #include "mirror.hpp"
 
@@ -117,7 +120,7 @@ class Same final : public zstar::Solver, public fixture::Mirror {
 };
 
 /// A model of one linear map that needs no equilibrium.
-class Tree final : public zstar::Model {
+class Tree final : public zstar::Model, public zstar::Carries, public zstar::RenamesWeights, public zstar::Predicts {
  public:
   struct Options {
     std::string fail_in, how = "check";
@@ -130,40 +133,77 @@ class Tree final : public zstar::Model {
   }
   ~Tree() override { log("object"); }
 
+  void* query(std::string_view id) override {
+    if (id == Carries::id) return static_cast<Carries*>(this);
+    if (id == RenamesWeights::id) return static_cast<RenamesWeights*>(this);
+    return id == Predicts::id ? static_cast<Predicts*>(this) : nullptr;
+  }
+  void begin_pass(zstar::Phase) override { maybe_fail("begin_pass"); }
+  std::vector<std::pair<std::string, Tensor>> carried() const override { return maybe_fail("carried"), std::vector<std::pair<std::string, Tensor>>{}; }
+  void carry(const std::vector<std::pair<std::string, Tensor>>&) override { maybe_fail("carry"); }
+  std::string own_name(const std::string& name) const override { return maybe_fail("own_name"), name; }
+  Tensor predict(const zstar::Batch&) override { return maybe_fail("predict"), torch::ones({2, 1}); }
   std::vector<Tensor> forward(const zstar::Batch&) override {
-    if (o_.fail_in == "forward") throw_it(o_.how);
+    maybe_fail("forward");
     return {inner_->forward(torch::ones({1, 3}, inner_->weight.options()))};
   }
   Tensor loss(const Tensor& output, const zstar::Batch&) override {
-    if (o_.fail_in == "loss") throw_it(o_.how);
+    maybe_fail("loss");
     return output.square().mean();
   }
   zstar::Sums measure(const Tensor&, const zstar::Batch&) override { return {}; }
   std::vector<zstar::Metric> summarise(const zstar::Sums&) const override { return {}; }
 
  private:
+  void maybe_fail(const char* call) const {
+    if (o_.fail_in == call) throw_it(o_.how);
+  }
   const Options o_;
   torch::nn::Linear inner_;
 };
 
-/// Fails in its one call.
-class Penalty final : public zstar::Regularizer {
+/// Fail in one call.
+class Penalty final : public zstar::Regularizer, public zstar::Statistics {
  public:
-  explicit Penalty(zstar::Host&) {}
-  Tensor penalty(const zstar::Solved&, const at::Generator&) override { throw_it("value"); }
+  struct Options {
+    std::string fail_in = "penalty";
+  };
+  static auto options() { return std::tuple{zstar::opt("fail_in", &Options::fail_in, "call that throws")}; }
+  Penalty(const Options& o, zstar::Host&) : o_(o) {}
+  void* query(std::string_view id) override { return id == Statistics::id ? static_cast<Statistics*>(this) : nullptr; }
+  Tensor penalty(const zstar::Solved&, const at::Generator&) override {
+    if (o_.fail_in == "penalty") throw_it("value");
+    return torch::zeros({});
+  }
+  std::vector<std::pair<std::string, Tensor>> statistics() override { throw_it("value"); }
+
+ private:
+  const Options o_;
 };
-class Attach final : public zstar::GradientMethod {
+class Attach final : public zstar::GradientMethod, public zstar::Statistics {
  public:
   explicit Attach(zstar::Host&) {}
+  void* query(std::string_view id) override { return id == Statistics::id ? static_cast<Statistics*>(this) : nullptr; }
   std::vector<zstar::State> attach(const zstar::FixedPointMap&, const zstar::State&, std::int64_t, std::int64_t, zstar::GradientServices&) override { throw_it("range"); }
+  std::vector<std::pair<std::string, Tensor>> statistics() override { throw_it("range"); }
 };
 class Data final : public zstar::Dataset {
  public:
-  explicit Data(zstar::Host&) {}
+  struct Options {
+    std::string fail_in = "load";
+  };
+  static auto options() { return std::tuple{zstar::opt("fail_in", &Options::fail_in, "call that throws")}; }
+  Data(const Options& o, zstar::Host&) : o_(o) {}
   zstar::Description describe() const override { return {}; }
-  std::int64_t size(zstar::Split) const override { return 2; }
-  std::vector<std::vector<std::int64_t>> batches(zstar::Split, std::int64_t, std::uint64_t) const override { return {{0, 1}}; }
-  zstar::Batch load(zstar::Split, const std::vector<std::int64_t>&, std::uint64_t) const override { throw_it("integer"); }
+  std::int64_t size(zstar::Split) const override { return maybe_fail("size"), 2; }
+  std::vector<std::vector<std::int64_t>> batches(zstar::Split, std::int64_t, std::uint64_t) const override { return maybe_fail("batches"), std::vector<std::vector<std::int64_t>>{{0, 1}}; }
+  zstar::Batch load(zstar::Split, const std::vector<std::int64_t>&, std::uint64_t) const override { return maybe_fail("load"), zstar::Batch(); }
+
+ private:
+  void maybe_fail(const char* call) const {
+    if (o_.fail_in == call) throw_it("integer");
+  }
+  const Options o_;
 };
 
 }  // namespace
@@ -171,6 +211,6 @@ class Data final : public zstar::Dataset {
 ZSTAR_PLUGIN(FIXTURE_ID, "0.1.0", "seen from inside")
 ZSTAR_SOLVER(Same, "same", "damped iteration that shows what it sees")
 ZSTAR_MODEL(Tree, "tree", "one linear map")
-ZSTAR_REGULARIZER(Penalty, "failing_penalty", "always fails")
+ZSTAR_REGULARIZER(Penalty, "failing_penalty", "fails in one call")
 ZSTAR_GRADIENT(Attach, "failing_attach", "always fails")
-ZSTAR_DATASET(Data, "failing_data", "always fails to load")
+ZSTAR_DATASET(Data, "failing_data", "fails in one call")
