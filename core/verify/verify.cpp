@@ -1,5 +1,6 @@
 #include "core/verify/verify.hpp"
 
+#include "core/plugins/process_state.hpp"
 #include "core/verify/dataset_subject.hpp"
 #include "core/verify/gradient_subject.hpp"
 #include "core/verify/model_subject.hpp"
@@ -34,6 +35,7 @@ Result answer(S& subject, const Check<S>& check) {
   Result result{subject.kind(), subject.name(), check.name};
   result.seed = subject.seed();
   Scope scope;
+  plugins::ProcessState state;
   const auto start = std::chrono::steady_clock::now();
   try {
     check.run(subject, scope);
@@ -44,6 +46,8 @@ Result answer(S& subject, const Check<S>& check) {
   } catch (...) {
     result.outcome = Outcome::failed, result.why = "an exception came out: " + current_exception_text();
   }
+  for (const std::string& change : state.restore("in a call"))
+    if (result.outcome != Outcome::failed) result.outcome = Outcome::failed, result.why = change;
   result.numbers = scope.numbers();
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

@@ -1,4 +1,6 @@
 /// \file Gradient methods and norms with one fault each.
+#include <clocale>
+
 #include <zstar/claims.hpp>
 #include <zstar/sdk.hpp>
 
@@ -17,6 +19,7 @@ enum class Fault {
   leaks,           ///< remembers the last map
   second_backward, ///< the second backward is the one-step gradient
   batch_mean,      ///< cotangents are centred over the batch
+  locale,          ///< the locale of the process is changed in the second call of the adjoint
 };
 
 template <Fault fault>
@@ -34,6 +37,7 @@ class Sick final : public zstar::GradientMethod {
 
  private:
   static Tensor adjoint(const zstar::AdjointProblem& problem, zstar::AdjointServices& services, int call) {
+    if (fault == Fault::locale && call > 1) std::setlocale(LC_ALL, "C.UTF-8");
     if (fault == Fault::one_step || (fault == Fault::second_backward && call > 1)) return problem.cotangent;
     if (fault == Fault::absolute) return plain(problem);
     zstar::AdjointProblem p = problem;
@@ -56,7 +60,7 @@ class Sick final : public zstar::GradientMethod {
   zstar::FixedPointMap last_;
 };
 
-enum class NormFault { none, detached, zero_row, wrong_dtype, not_pure };
+enum class NormFault { none, detached, zero_row, wrong_dtype, not_pure, locale };
 
 /// W = V g / ‖V‖, row by row.
 template <NormFault fault>
@@ -64,6 +68,7 @@ class SickNorm final : public zstar::Norm {
  public:
   explicit SickNorm(zstar::Host&) {}
   std::vector<zstar::Stored> store(const Tensor& weight, const zstar::Geometry& geometry) override {
+    if (fault == NormFault::locale) std::setlocale(LC_ALL, "C.UTF-8");
     const Tensor g = lengths(weight.detach(), geometry);
     return {{"_g", fault == NormFault::wrong_dtype ? g.to(torch::kFloat32) : g, true}, {"_v", weight, true}};
   }
@@ -98,6 +103,8 @@ ZSTAR_GRADIENT(Sick<Fault::absolute>, "absolute_residual", "an adjoint solve tha
 ZSTAR_GRADIENT(Sick<Fault::leaks>, "leaks", "holds the map of its last call")
 ZSTAR_GRADIENT(Sick<Fault::second_backward>, "second_backward", "the second backward of one graph is the one-step gradient")
 ZSTAR_GRADIENT(Sick<Fault::batch_mean>, "batch_mean", "cotangents are centred over the batch")
+ZSTAR_GRADIENT(Sick<Fault::locale>, "locale_gradient", "changes the locale of the process in the second backward of a graph")
+ZSTAR_NORM(SickNorm<NormFault::locale>, "locale_norm", "changes the locale of the process when it takes a weight")
 ZSTAR_NORM(SickNorm<NormFault::none>, "healthy_norm", "no fault")
 ZSTAR_NORM(SickNorm<NormFault::detached>, "detached", "no gradient through the length of the rows")
 ZSTAR_NORM(SickNorm<NormFault::zero_row>, "zero_row", "divides by the length of a row that may be zero")

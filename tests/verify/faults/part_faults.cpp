@@ -1,4 +1,6 @@
 /// \file Regularizers, models and data sets with one fault each.
+#include <clocale>
+
 #include <zstar/sdk.hpp>
 
 #include <zstar/abi/model.hpp>
@@ -11,7 +13,7 @@ using torch::Tensor;
 using zstar::State;
 using zstar::testing::randn;
 
-enum class PenaltyFault { none, global_generator, no_graph, per_sample, overwrites, leaks };
+enum class PenaltyFault { none, global_generator, no_graph, per_sample, overwrites, leaks, locale };
 
 /// The mean square of f(z⋆) + noise / 100, z⋆ without graph.
 template <PenaltyFault fault>
@@ -20,6 +22,7 @@ class SickPenalty final : public zstar::Regularizer {
   explicit SickPenalty(zstar::Host&) {}
   Tensor penalty(const zstar::Solved& solved, const at::Generator& generator) override {
     if (fault == PenaltyFault::leaks) last_ = solved.map;
+    if (fault == PenaltyFault::locale) std::setlocale(LC_ALL, "C.UTF-8");
     const torch::AutoGradMode grad(fault != PenaltyFault::no_graph && torch::GradMode::is_enabled());
     const State& z = solved.equilibrium.fixed_point;
     if (fault == PenaltyFault::overwrites) Tensor(z[0]).mul_(1.5);
@@ -55,7 +58,7 @@ class LayerPenalty final : public zstar::Regularizer {
   std::shared_ptr<zstar::EquilibriumLayer> layer_;
 };
 
-enum class DataFault { none, twice, order, augments, buffer, not_finite };
+enum class DataFault { none, twice, order, augments, buffer, not_finite, locale };
 
 /// Twelve samples x [B, 4] of fixed numbers, y [B, 1]; shuffled by the seed.
 template <DataFault fault>
@@ -66,6 +69,7 @@ class SickData final : public zstar::Dataset {
   std::int64_t size(zstar::Split split) const override { return split == zstar::Split::test ? 0 : 12; }
 
   std::vector<std::vector<std::int64_t>> batches(zstar::Split split, std::int64_t batch_size, std::uint64_t seed) const override {
+    if (fault == DataFault::locale) std::setlocale(LC_ALL, "C.UTF-8");
     auto generator = at::detail::createCPUGenerator(seed);
     const Tensor order = fault == DataFault::order ? torch::randperm(size(split)) : torch::randperm(size(split), generator);
     std::vector<std::vector<std::int64_t>> all;
@@ -92,7 +96,7 @@ class SickData final : public zstar::Dataset {
   mutable Tensor buffer_;
 };
 
-enum class ModelFault { none, mates, hidden_state, not_fixed, no_gradient, mute };
+enum class ModelFault { none, mates, hidden_state, not_fixed, no_gradient, mute, locale };
 
 /// z⋆ = tanh(z⋆ Wᵀ + x Uᵀ), output z⋆ Vᵀ.
 template <ModelFault fault>
@@ -125,6 +129,7 @@ class SickModel final : public zstar::Model {
   }
   Tensor loss(const Tensor& output, const zstar::Batch& batch) override { return (output - batch.at("y")).square().mean(); }
   zstar::Sums measure(const Tensor& output, const zstar::Batch& batch) override {
+    if (fault == ModelFault::locale) std::setlocale(LC_ALL, "C.UTF-8");
     const Tensor error = loss(output, batch);
     return {{"error", error.item<double>()}};
   }
@@ -145,12 +150,15 @@ ZSTAR_REGULARIZER(SickPenalty<PenaltyFault::no_graph>, "no_graph_penalty", "a pe
 ZSTAR_REGULARIZER(SickPenalty<PenaltyFault::per_sample>, "per_sample", "one number a sample, not a scalar")
 ZSTAR_REGULARIZER(SickPenalty<PenaltyFault::overwrites>, "overwrites_state", "writes over the equilibrium")
 ZSTAR_REGULARIZER(SickPenalty<PenaltyFault::leaks>, "leaks_map", "holds the map of its last penalty")
+ZSTAR_REGULARIZER(SickPenalty<PenaltyFault::locale>, "locale_penalty", "changes the locale of the process")
+ZSTAR_DATASET(SickData<DataFault::locale>, "locale_data", "changes the locale of the process when a pass begins")
 ZSTAR_DATASET(SickData<DataFault::none>, "healthy_data", "no fault")
 ZSTAR_DATASET(SickData<DataFault::twice>, "twice", "one sample twice in a pass, another never")
 ZSTAR_DATASET(SickData<DataFault::order>, "global_order", "the order of a pass from the global generator")
 ZSTAR_DATASET(SickData<DataFault::augments>, "global_augmentation", "augmentation from the global generator")
 ZSTAR_DATASET(SickData<DataFault::buffer>, "one_buffer", "every batch is loaded into one buffer")
 ZSTAR_DATASET(SickData<DataFault::not_finite>, "nan_data", "a batch has NaN in it")
+ZSTAR_MODEL(SickModel<ModelFault::locale>, "locale_model", "changes the locale of the process when it measures")
 ZSTAR_MODEL(SickModel<ModelFault::none>, "healthy_model", "no fault")
 ZSTAR_MODEL(SickModel<ModelFault::mates>, "false_independence", "says that samples are independent, and they are not")
 ZSTAR_MODEL(SickModel<ModelFault::hidden_state>, "hidden_state", "a weight that is no parameter")

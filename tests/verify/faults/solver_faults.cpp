@@ -1,4 +1,6 @@
 /// \file Solvers with one fault each, and the one without that they are made from: what the conformance suite must tell apart.
+#include <clocale>
+
 #include <zstar/claims.hpp>
 #include <zstar/sdk.hpp>
 
@@ -26,6 +28,7 @@ enum class Fault {
   one_too_few,        ///< a batch of one sample is squeezed
   standstill,         ///< proposes the iterate that it was given
   range,              ///< the edge of an option's range breaks it
+  locale,             ///< keep changes the locale of the process
 };
 
 /// Good Broyden with a dense estimate: H ← H + (s − H y)(sᵀH) / (sᵀH y), z ← z − H g.
@@ -50,6 +53,7 @@ class Sick final : public zstar::Solver, public zstar::InverseJacobian {
   }
   void keep(const Tensor& rows) override {
     if (fault == Fault::ignores_keep) return;
+    if (fault == Fault::locale) std::setlocale(LC_ALL, "C.UTF-8");
     const Tensor chosen = fault == Fault::keep_sorted ? std::get<0>(rows.sort()) : rows;
     for (Tensor* t : {&h_, &z_, &g_, &s_})
       if (t->defined()) *t = t->index_select(0, chosen);
@@ -129,6 +133,7 @@ class LiesAboutResidual final : public zstar::Solver, public zstar::Driver {
 ZSTAR_PLUGIN("test.faults", "0.1.0", "parts with one fault each")
 ZSTAR_SOLVER(Sick<Fault::none>, "healthy_solver", "no fault")
 ZSTAR_SOLVER(Sick<Fault::sign>, "sign", "the step goes the other way")
+ZSTAR_SOLVER(Sick<Fault::locale>, "locale_solver", "changes the locale of the process when samples leave")
 ZSTAR_SOLVER(Sick<Fault::standstill>, "standstill", "the iterate that it was given is proposed again")
 ZSTAR_SOLVER(Sick<Fault::missing_transpose>, "missing_transpose", "Hᵀ of the exported estimate is H")
 ZSTAR_SOLVER(Sick<Fault::stale_history>, "stale_history", "begin keeps what was learned in the solve before")
