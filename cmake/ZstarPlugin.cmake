@@ -8,7 +8,17 @@ set(_zstar_map "${CMAKE_CURRENT_LIST_DIR}/plugin.map")
 
 function(zstar_add_plugin name)
   cmake_parse_arguments(P "NO_CHECK" "FOLDER" "SOURCES;PARTS;LINK;TEST" ${ARGN})
-  if("${CMAKE_CXX_FLAGS} ${CMAKE_SHARED_LINKER_FLAGS} ${CMAKE_MODULE_LINKER_FLAGS}" MATCHES
+  get_directory_property(own_options COMPILE_OPTIONS)
+  get_directory_property(own_link_options LINK_OPTIONS)
+  set(flags "${own_options} ${own_link_options}")
+  string(TOUPPER "${CMAKE_BUILD_TYPE};${CMAKE_CONFIGURATION_TYPES}" configurations)
+  foreach(kind CMAKE_CXX_FLAGS CMAKE_MODULE_LINKER_FLAGS CMAKE_SHARED_LINKER_FLAGS)
+    string(APPEND flags " ${${kind}}")
+    foreach(configuration IN LISTS configurations)
+      string(APPEND flags " ${${kind}_${configuration}}")
+    endforeach()
+  endforeach()
+  if(flags MATCHES
      "(-Ofast|-ffast-math|-funsafe-math-optimizations|-static-libstdc\\+\\+)")
     message(FATAL_ERROR "zstar_add_plugin(${name}): ${CMAKE_MATCH_1} would change the host process. "
                         "Remove it from the compiler flags.")

@@ -28,6 +28,14 @@ ctest --test-dir "$work/build" --output-on-failure >"$work/test.log" || { cat "$
 tail -n 4 "$work/test.log"
 cmake -S "$work/norm" -B "$work/alone" -G Ninja -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/configure.log"
 
+# Flags that would change the process of the host are refused wherever they stand.
+for where in CMAKE_CXX_FLAGS CMAKE_CXX_FLAGS_RELEASE CMAKE_MODULE_LINKER_FLAGS_RELEASE; do
+  rm -rf "$work/fast"
+  ! cmake -S "$work/norm" -B "$work/fast" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$work/prefix" "-D$where=-Ofast" >"$work/configure.log" 2>&1 ||
+    { echo "$where=-Ofast was taken"; exit 1; }
+  grep -q -- "-Ofast would change the host process" "$work/configure.log" || { cat "$work/configure.log"; exit 1; }
+done
+
 mkdir "$work/plugins"
 mv "$work"/build/*/zstar-own_*.so "$work/plugins/"
 # trains FILE ACCURACY SETTING…: with the plugins of the folder; the test accuracy must be at least so high.
