@@ -62,7 +62,7 @@ std::optional<FixedPointMap> Ladder::low(const FixedPointMap& f, const State& z)
 solve::Options Ladder::first_part(solve::Options options, std::int64_t first_mark) const {
   const auto allowed = static_cast<std::int64_t>(o_.share * static_cast<double>(options.max_evaluations));
   options.max_evaluations = std::min({allowed, options.max_evaluations - 1, first_mark - 1});
-  options.tolerance = o_.until;
+  options.tolerance = std::max(o_.until, epsilon());  // a residual below ε is the rounding of f
   options.stop = "relative";
   options.finished = "whole";
   options.floor = true;  // that of the low precision, which f itself goes below

@@ -38,7 +38,7 @@ class Ladder {
   /// f with its state and every captured tensor in low precision, results in the dtypes of z; empty: the solve is to be in its own.
   /// \throws OptionError  for a map that hides its tensors, where a dtype was asked for
   std::optional<FixedPointMap> low(const FixedPointMap& f, const State& z);
-  /// ε of the low precision, where the first part of a solve finds its floor.
+  /// ε of the low precision: the first part of a solve ends there, and finds its floor at four of them.
   double epsilon() const { return o_.low == "float16" ? 0x1p-10 : 0x1p-7; }
   /// What the first part of a solve may do. \param first_mark  evaluation after which a state is handed out
   solve::Options first_part(solve::Options options, std::int64_t first_mark) const;
