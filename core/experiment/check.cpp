@@ -43,6 +43,15 @@ std::vector<OptSpec> options_of_any(const SectionSpec& spec) {
   return all;
 }
 
+bool altered(const Section& section, const std::string& default_part) {
+  if (section.part != default_part) return true;
+  for (const Settings* settings : {&section.framework, &section.options})
+    for (const Setting& s : *settings)
+      for (const OptSpec& spec : section.specs)
+        if (spec.name == s.name && to_toml_value(spec.def) != to_toml_value(s.value)) return true;
+  return std::any_of(section.nested.begin(), section.nested.end(), [](const Section& inner) { return inner.altered; });
+}
+
 }  // namespace
 
 Message wrong_value(const Place& place, const OptSpec& spec, std::string what) {
@@ -224,6 +233,15 @@ void Checker::drop_replaced(toml::table& table, const std::string& path, const s
   }
 }
 
+void Checker::note_idle(Section& section) {
+  for (Section& inner : section.nested) {
+    const std::string why = parts_.idle(section, inner);
+    inner.idle = !why.empty();
+    const Place& at = inner.place.source.empty() ? section.place : inner.place;
+    if (inner.idle && inner.altered) notes_.push_back((at.source.empty() ? "" : at.text() + ": ") + inner.path + " has no effect: " + why);
+  }
+}
+
 Section Checker::section(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place) {
   Section result;
   result.name = spec.name;
@@ -260,6 +278,8 @@ Section Checker::section(const SectionSpec& spec, toml::table* table, const std:
     result.nested.push_back(section(inner, inside, path + "." + inner.name, inside ? place_of(*inside) : place));
     if (!inside && inner.kind == spec.kind && inner.default_part == result.part) result.nested.back().options = result.options;
   }
+  if (complete) note_idle(result);
+  result.altered = altered(result, spec.default_part);
   if (table && complete && (spec.kind || !spec.variants.empty())) drop_replaced(*table, path, known);
   if (table && complete)
     unknown_keys(*table, known, listed, result.part.empty() ? "section '" + spec.name + "'" : (spec.kind ? word(*spec.kind) : spec.name) + (" '" + result.part + "'"),

@@ -30,6 +30,7 @@ class Checker {
  private:
   void add(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place, std::vector<Section>& sections);
   Section section(const SectionSpec& spec, toml::table* table, const std::string& path, const Place& place);
+  void note_idle(Section& section);
   void drop_replaced(toml::table& table, const std::string& path, const std::set<std::string>& known);
   std::string part_name(const SectionSpec& spec, toml::table* table, const Place& place);
   std::optional<std::vector<OptSpec>> options_of(const SectionSpec& spec, const std::string& name, const Place& place);

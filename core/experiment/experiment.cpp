@@ -37,6 +37,7 @@ void Experiment::finish(Merged merged, const std::string& source, const std::vec
 
 std::vector<Fault> PartTables::accept(const Section&) const { return {}; }
 std::vector<PartRefusal> PartTables::make(const std::vector<Section>&) const { return {}; }
+std::string PartTables::idle(const Section&, const Section&) const { return {}; }
 
 const Section* Section::find_nested(std::string_view key) const {
   for (const Section& s : nested)
@@ -119,7 +120,8 @@ class Writer {
   void section(const Section& s, const std::string& header, const std::string& path) {
     text_ += (text_.empty() ? "" : "\n") + header + "\n";
     body(s, path);
-    for (const Section& inner : s.nested) section(inner, "[" + header_path(header) + "." + inner.name + "]", path + "." + inner.name);
+    for (const Section& inner : s.nested)
+      if (!inner.idle) section(inner, "[" + header_path(header) + "." + inner.name + "]", path + "." + inner.name);
   }
   const std::string& text() const { return text_; }
 

@@ -66,6 +66,8 @@ class PartTables {
   virtual std::vector<Fault> accept(const Section& section) const;
   /// The last of the sections read was read without an error. \return what its parts refuse
   virtual std::vector<PartRefusal> make(const std::vector<Section>& read) const;
+  /// Why a table inside a section has no effect, as a sentence; empty: it may have one.
+  virtual std::string idle(const Section& section, const Section& inner) const;
 };
 
 /// A checked table, every key present: defaults are filled in.
@@ -78,6 +80,8 @@ struct Section {
   Place place;                   ///< of the table, for messages about it
   std::vector<OptSpec> specs = {};  ///< of the framework and the part
   bool sound = true;                ///< nothing in it was wrong
+  bool altered = false;             ///< something in it is other than the default
+  bool idle = false;                ///< nothing of it has an effect; the resolved experiment leaves it out
 
   /// The framework keys as a struct with options().
   template <class C>
@@ -126,7 +130,7 @@ class Experiment {
   std::string to_toml(bool origins = false) const;
   /// The same for machines: {"solver.memory": {"value": 5, "origin": "FILE:LINE:COLUMN"}, …}.
   std::string to_json() const;
-  /// What of the files has no effect and is no fault: options of parts that a later layer replaced.
+  /// What of the files has no effect and is no fault: options of parts that a later layer replaced, tables that the part named has no use for.
   const std::vector<std::string>& notes() const { return notes_; }
 
  private:

@@ -45,7 +45,8 @@ std::string Experiment::to_json() const {
     if (!s.part.empty()) put(s.path + ".name", s.part);
     for (const Settings* settings : {&s.framework, &s.options})
       for (const Setting& o : *settings) put(s.path + "." + o.name, zstar::experiment::to_json(o.value));
-    for (const Section& inner : s.nested) add(inner);
+    for (const Section& inner : s.nested)
+      if (!inner.idle) add(inner);
   };
   for (const Section& s : sections_) add(s);
   return json.dump(2);

@@ -8,8 +8,8 @@
 
 namespace zstar::training {
 
-/// Sentences about settings that are allowed and cannot be met: tolerances of relative residuals below 4 ε of the dtype, where solves
-/// end at the floor.
+/// Sentences about settings that are allowed and cannot be met or have no effect: tolerances of relative residuals below 4 ε of the dtype, where
+/// solves end at the floor; a way of clipping without a norm to clip at.
 std::vector<std::string> doubts(const experiment::Experiment& experiment);
 
 }  // namespace zstar::training

@@ -145,6 +145,12 @@ std::vector<experiment::Fault> faults_of(const ExperimentOptions& options) {
 }  // namespace
 
 std::vector<experiment::PartRefusal> CatalogueTables::make(const std::vector<experiment::Section>& read) const { return Session::refusals(read, catalogue_); }
+std::string CatalogueTables::idle(const experiment::Section& section, const experiment::Section& inner) const {
+  if (section.name != "gradient" || inner.name != "solver" || section.part.empty() || !Session::by_autograd(section, catalogue_)) return {};
+  const auto* intermediate = section.find_nested("intermediate");
+  if (intermediate && !Session::by_autograd(*intermediate, catalogue_)) return {};
+  return "gradient '" + section.part + "' solves no adjoint equation, autograd differentiates its steps";
+}
 
 std::vector<experiment::Fault> CatalogueTables::accept(const experiment::Section& section) const {
   if (section.name == "experiment") return faults_of(section.as<ExperimentOptions>());

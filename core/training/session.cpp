@@ -10,6 +10,7 @@
 #include "core/gradient/plan.hpp"
 #include "core/training/doubts.hpp"
 #include "core/training/solver_choice.hpp"
+#include "zstar/adjoint_report.hpp"
 #include "zstar/guard.hpp"
 
 namespace zstar::training {
@@ -180,6 +181,16 @@ std::vector<experiment::PartRefusal> Session::refusals(const std::vector<experim
   return found;
 }
 
+bool Session::by_autograd(const experiment::Section& gradient, plugins::Catalogue& catalogue) {
+  std::ostringstream unsaid;
+  PartHost host(catalogue, unsaid);
+  try {
+    return catalogue.create<GradientMethod>(Kind::gradient, gradient.part, gradient.options, host)->query(ByAutograd::id) != nullptr;
+  } catch (const std::exception&) {  // that it cannot be made is said when it is to be
+    return false;
+  }
+}
+
 namespace {
 
 /// An option that a part refuses is an error of the experiment, at the place of the option.
@@ -232,6 +243,7 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
   host_->set(std::shared_ptr<EquilibriumLayer>(layer_));
 
   model_ = maker.make<Model>(Kind::model, experiment.at("model"));
+  if (!has_equilibrium()) warn_of_idle(experiment);
   if (const auto* norm = experiment.find("norm")) {
     const auto o = norm->as<NormOptions>();
     chosen_ = at_place(experiment, *norm, [&] { return nn::choose_normed(*model_, o.only, o.skip); });
@@ -243,6 +255,16 @@ Session::Session(const experiment::Experiment& experiment, plugins::Catalogue& c
   model_->to(device, dtype);
   for (const experiment::Section* s : experiment.all("regularizers"))
     regularizers_.push_back({s->part, s->as<RegularizerOptions>(), maker.make<Regularizer>(Kind::regularizer, *s)});
+}
+
+/// What an explicit model leaves without an effect.
+void Session::warn_of_idle(const experiment::Experiment& experiment) {
+  std::string sections;
+  for (const char* name : {"solver", "gradient", "start", "regularizers"}) {
+    const auto all = experiment.all(name);
+    if (std::any_of(all.begin(), all.end(), [](const auto* s) { return s->altered; })) sections += (sections.empty() ? "[" : ", [") + std::string(name) + "]";
+  }
+  if (!sections.empty()) host_->warn("nothing in " + sections + " has an effect: model '" + experiment.at("model").part + "' has no equilibrium");
 }
 
 Host& Session::host() { return *host_; }

@@ -32,6 +32,8 @@ class CatalogueTables final : public experiment::PartTables {
   /// `[plugins]`: what is locked or pinned is asked of the catalogue from then on. `[experiment]`: names of a folder and of a device.
   std::vector<experiment::Fault> accept(const experiment::Section& section) const override;
   std::vector<experiment::PartRefusal> make(const std::vector<experiment::Section>& read) const override;
+  /// `[gradient] solver` of a method that solves no adjoint equation.
+  std::string idle(const experiment::Section& section, const experiment::Section& inner) const override;
 
  private:
   plugins::Catalogue& catalogue_;
@@ -55,6 +57,8 @@ class Session {
   /// What the parts of the last section read refuse: solvers, gradient methods with the layer of them all, norms and regularizers, which need
   /// no data to be made; nothing is made for good. \param read  sections in the order of schema()
   static std::vector<experiment::PartRefusal> refusals(const std::vector<experiment::Section>& read, plugins::Catalogue& catalogue);
+  /// Whether autograd differentiates the steps of the method that a table names, so that no adjoint equation is solved.
+  static bool by_autograd(const experiment::Section& gradient, plugins::Catalogue& catalogue);
 
   const ExperimentOptions options;
   torch::Device device = torch::kCPU;
@@ -78,6 +82,8 @@ class Session {
 
  private:
   class PartHost;
+  void warn_of_idle(const experiment::Experiment& experiment);
+
   std::unique_ptr<PartHost> host_;
   std::shared_ptr<gradient::Layer> layer_;
   std::unique_ptr<Dataset> dataset_;

@@ -118,6 +118,8 @@ double Trainer::share_of_step() const {
 
 Tensor Trainer::total_loss(const Batch& batch, const std::vector<Tensor>& outputs) {
   const auto n = static_cast<std::int64_t>(outputs.size());
+  if (n == 1 && train_.correction != "const" && train_.gamma != TrainOptions().gamma)
+    session_.host().warn("train.gamma has no effect: the loss sees one state, whose weight is not that of an earlier one");
   Tensor total;
   for (std::int64_t k = 0; k < n; ++k) {
     const double weight = correction_weight(train_.correction, train_.gamma, train_.correction_bias, n, k);
