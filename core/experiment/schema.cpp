@@ -11,7 +11,10 @@ namespace {
 
 using nlohmann::json;
 
-json of_value(const OptSpec& s) {
+/// An array of these, or one.
+json or_one(const json& item) { return {{"anyOf", {item, {{"type", "array"}, {"items", item}}}}}; }
+
+json of_value(const OptSpec& s, const PartTables& parts) {
   json j;
   const auto number = [&](const char* type) {
     j["type"] = type;
@@ -25,11 +28,14 @@ json of_value(const OptSpec& s) {
     case OptType::integer: number("integer"); break;
     case OptType::real: number("number"); break;
     case OptType::text: j["type"] = "string"; break;
-    case OptType::integers: j["type"] = {"array", "integer"}; break;
-    case OptType::reals: j["type"] = {"array", "number"}; break;
-    case OptType::texts: j["type"] = {"array", "string"}; break;
-    case OptType::part: j["type"] = "object"; break;
-    case OptType::parts: j["type"] = {"array", "object"}; break;
+    case OptType::integers: number("integer"), j = or_one(j); break;
+    case OptType::reals: number("number"), j = or_one(j); break;
+    case OptType::texts: j = or_one({{"type", "string"}}); break;
+    case OptType::part:
+    case OptType::parts:
+      j = {{"type", "object"}, {"required", {"name"}}, {"properties", {{"name", {{"enum", parts.names(s.part_kind)}}}}}};
+      if (s.type == OptType::parts) j = or_one(j);
+      break;
   }
   if (!s.choices.empty()) j["enum"] = s.choices;
   j["description"] = summary(s) + ": " + s.doc;
@@ -41,7 +47,7 @@ json of_section(const SectionSpec& spec, const PartTables& parts) {
   std::vector<std::pair<std::string, std::vector<OptSpec>>> choices = spec.variants;
   if (spec.kind)
     for (const std::string& name : parts.names(*spec.kind)) choices.emplace_back(name, parts.options(*spec.kind, name));
-  for (const OptSpec& s : spec.framework) properties[s.name] = of_value(s);
+  for (const OptSpec& s : spec.framework) properties[s.name] = of_value(s, parts);
   for (const SectionSpec& inner : spec.nested) properties[inner.name] = of_section(inner, parts);
   json table{{"type", "object"}, {"description", spec.doc}};
   if (choices.empty()) {
@@ -52,7 +58,7 @@ json of_section(const SectionSpec& spec, const PartTables& parts) {
   for (const auto& [name, specs] : choices) {
     json own = properties;
     own["name"] = {{"enum", {name}}};
-    for (const OptSpec& s : specs) own[s.name] = of_value(s);
+    for (const OptSpec& s : specs) own[s.name] = of_value(s, parts);
     table["anyOf"].push_back({{"properties", own}, {"additionalProperties", false}});
   }
   if (spec.may_be_none) table["anyOf"].push_back({{"properties", {{"name", {{"enum", {"none"}}}}}}, {"additionalProperties", false}});
@@ -63,12 +69,16 @@ json of_section(const SectionSpec& spec, const PartTables& parts) {
 
 std::string json_schema(const Schema& schema, const PartTables& parts) {
   json root{{"$schema", "http://json-schema.org/draft-04/schema#"}, {"title", "zstar experiment"}, {"type", "object"}, {"additionalProperties", false}};
-  root["properties"]["include"] = {{"type", {"array", "string"}}, {"description", "files read before this one; later wins"}};
+  root["properties"]["include"] = or_one({{"type", "string"}});
+  root["properties"]["include"]["description"] = "files read before this one; later wins";
   json whole;
   for (const SectionSpec& spec : schema) {
     const json section = of_section(spec, parts);
     root["properties"][spec.name] = spec.array ? json{{"type", "array"}, {"items", section}} : section;
     if (spec.required) whole["required"].push_back(spec.name);
+    if (!spec.kind || !spec.default_part.empty()) continue;
+    json& named = spec.array ? root["properties"][spec.name]["items"] : whole["properties"][spec.name];
+    named["required"] = json::array({"name"});
   }
   root["anyOf"] = json::array({whole, json{{"required", json::array({"include"})}}});  // what is missing may stand in a file that is included
   return root.dump(2);
