@@ -97,7 +97,8 @@ build=$here/build/release
 
 command=$1; shift
 case $command in  # what can be said before anything is built
-  bench) [ -e "$here/bench/${1-}.cpp" ] || fail "no benchmark '${1-}'" "name one of: $(benchmarks)" ;;
+  bench) [ $# -gt 0 ] || { benchmarks | tr ' ' '\n'; exit 0; }
+    [ -e "$here/bench/${1-}.cpp" ] || fail "no benchmark '${1-}'" "name one of: $(benchmarks)" ;;
   reference) [ -d "${1-}" ] || fail "no folder '${1-}'" "./zs reference DIR takes a folder of reference cases" ;;
   plugin) [ -e "${1-}/CMakeLists.txt" ] || fail "no CMakeLists.txt in '${1-}'" "make a plugin with './zs new solver NAME', then ./zs plugin NAME" ;;
 esac

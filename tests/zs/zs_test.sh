@@ -37,6 +37,8 @@ says 1 "zs: error: no LibTorch in '/nowhere'
   remedy: give the folder" --libtorch /nowhere test
 says 1 "no benchmark 'lop'
   remedy: name one of: dots loop" bench lop
+says 0 "dots
+loop" bench
 says 1 "no folder '/nowhere'
   remedy: ./zs reference DIR" reference /nowhere
 says 1 "no CMakeLists.txt in '$work'
