@@ -23,8 +23,7 @@ std::vector<fs::path> folders_of(const std::vector<std::string>& words) {
   std::vector<fs::path> folders;
   for (const std::string& word : words) {
     if (!fs::exists(fs::path(word) / "experiment.toml"))
-      throw runs::RunError(word + ": error: not a run folder\n  expected: a folder that 'zstar run' made, with experiment.toml and metrics.jsonl\n"
-                                  "  remedy: 'zstar runs' lists them");
+      throw WordError("'" + word + "' is no run folder", "a folder that 'zstar run' made, with experiment.toml and metrics.jsonl", {}, "'zstar runs' lists them");
     folders.push_back(fs::canonical(word));
   }
   return folders;

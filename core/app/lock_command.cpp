@@ -15,7 +15,8 @@ int lock(const Arguments& arguments) {
   overrides.emplace_back("plugins.locked=false");  // the lock that is there is what shall change
   experiment::Experiment::read(file, overrides, training::schema(), training::CatalogueTables(catalogue));
   const std::filesystem::path target = file.parent_path() / plugins::lock_name;
-  training::update_lock(target, catalogue);
+  if (const std::string damage = training::update_lock(target, catalogue); !damage.empty())
+    std::cerr << "zstar: warning: the lock file that was there could not be read and is written anew; it was refused with:\n" << damage << '\n';
   std::cout << target.string() << ": holds the " << catalogue.used().size() << " plugins of " << file.string() << '\n';
   return done;
 }

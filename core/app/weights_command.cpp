@@ -3,6 +3,7 @@
 
 #include "core/app/command.hpp"
 #include "core/app/devices.hpp"
+#include "core/runs/checkpoint.hpp"
 #include "core/runs/folder.hpp"
 #include "core/training/prediction.hpp"
 #include "core/training/weights.hpp"
@@ -10,6 +11,14 @@
 
 namespace zstar::app {
 namespace {
+
+/// The file that `--output` names, in a folder that is there: what takes long ends before it begins.
+std::string output_of(const Arguments& arguments) {
+  const std::filesystem::path file = arguments.text("output"), folder = file.parent_path();
+  std::error_code unknown;
+  if (!folder.empty() && !std::filesystem::is_directory(folder, unknown)) throw WordError("--output names a file in '" + folder.string() + "', which is no folder", "a file in a folder that is there", {}, "make the folder first");
+  return file.string();
+}
 
 int predict(const Arguments& arguments) {
   load_cuda();
@@ -20,21 +29,23 @@ int predict(const Arguments& arguments) {
   nn::fold_norms(session.model());
   const training::Continuation text{arguments.text("prompt"), arguments.values["tokens"].as<std::int64_t>(), arguments.values["temperature"].as<double>(),
                                     static_cast<std::uint64_t>(session.options.seed)};
+  const std::string output = output_of(arguments);
   const std::string said = arguments.has("prompt") ? training::continued(session, text) + "\n" : training::csv_of(training::predict(session, arguments.list("input")));
-  if (arguments.has("output")) runs::write_whole(arguments.text("output"), said);
+  if (!output.empty()) runs::write_whole(output, said);
   else std::cout << said;
   return done;
 }
 
 int export_weights(const Arguments& arguments) {
   if (!arguments.has("output")) throw po::error("no file to write was given; --output takes FILE.safetensors, FILE.npz or FILE.pth");
+  const std::string output = output_of(arguments);
   const training::WeightsFrom from = weights_of(arguments);
   Checked checked(arguments, experiment_of(arguments));
   training::Session session(*checked.experiment, checked.catalogue, std::cerr);
   training::load_weights(session, from);
   if (arguments.has("fold")) nn::fold_norms(session.model());
-  training::export_weights(session.model(), arguments.text("output"));
-  std::cout << arguments.text("output") << '\n';
+  training::export_weights(session.model(), output);
+  std::cout << output << '\n';
   return done;
 }
 
@@ -60,7 +71,13 @@ training::WeightsFrom weights_of(const Arguments& arguments) {
   if (arguments.has("checkpoint") == arguments.has("weights"))
     throw po::error(arguments.has("weights") ? "both --checkpoint and --weights were given; one of them says where the weights are"
                                              : "no weights were given; --checkpoint takes a file or a run folder, --weights a file of another program");
-  return {arguments.text("checkpoint"), arguments.text("weights"), arguments.text("key")};
+  const std::filesystem::path from = arguments.text("checkpoint");
+  if (std::filesystem::is_directory(from)) {
+    if (!std::filesystem::exists(from / "experiment.toml")) throw WordError("'" + from.string() + "' is no run folder", "a folder that 'zstar run' made, or a checkpoint", {}, "'zstar runs' lists them");
+    if (runs::checkpoints(from).empty() && !std::filesystem::exists(from / "checkpoints/best.ckpt"))
+      throw WordError("the run '" + from.string() + "' holds no checkpoint", "a run that was trained", {}, "'zstar run --resume " + from.string() + "' trains it");
+  }
+  return {from, arguments.text("weights"), arguments.text("key")};
 }
 
 void add_batch_options(po::options_description& options) {

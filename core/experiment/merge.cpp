@@ -54,6 +54,19 @@ Message not_toml(const toml::parse_error& error) {
   return {place(error.source()), "not TOML: " + said, "", "", remedy};
 }
 
+/// All of a file; nothing for a folder, what cannot be read, and what is no experiment by its length, as a device that never ends.
+std::optional<std::string> text_of(const fs::path& path) {
+  constexpr std::streamsize most = std::streamsize{1} << 24;
+  std::error_code unknown;
+  if (fs::is_directory(path, unknown)) return std::nullopt;  // reading one throws
+  std::ifstream in(path, std::ios::binary);
+  std::string text(static_cast<std::size_t>(most) + 1, '\0');
+  in.read(text.data(), most + 1);
+  if (!in.eof() || in.bad()) return std::nullopt;
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  return text;
+}
+
 class Reader {
  public:
   explicit Reader(Diagnostics& d) : diagnostics_(d) {}
@@ -66,17 +79,14 @@ class Reader {
         diagnostics_.report({asked_from, "'" + name + "' includes itself", "", "", "remove it from the include list"});
         return {};
       }
-    std::error_code unknown;
-    const bool folder = fs::is_directory(path, unknown);  // reading one throws
-    std::ifstream in(path);
-    const std::string text = folder ? "" : std::string{std::istreambuf_iterator<char>(in), {}};
-    if (folder || !in.is_open() || in.bad()) {
+    const auto text = text_of(path);
+    if (!text) {
       Place where = asked_from.line ? asked_from : Place{name, 0, 0, 1};
-      diagnostics_.report({where, asked_from.line ? "'" + name + "' cannot be read" : "cannot be read", "an experiment file", "", "check the path"});
+      diagnostics_.report({where, asked_from.line ? "'" + name + "' cannot be read" : "cannot be read", "an experiment file, of at most 16 MiB", "", "check the path"});
       return {};
     }
     open_.push_back(name);
-    toml::table table = this->text(text, name, path.parent_path());
+    toml::table table = this->text(*text, name, path.parent_path());
     open_.pop_back();
     return table;
   }
@@ -99,7 +109,10 @@ class Reader {
     if (!list) return std::move(table);
     toml::table base;
     const auto one = [&](toml::node& entry) {
-      if (const auto path = entry.value<std::string>(); path && entry.is_string()) overlay(base, file(folder / *path, place_of(entry)), "", replaced);
+      const auto path = entry.is_string() ? entry.value<std::string>() : std::nullopt;
+      if (path && path->compare(0, 2, "~/") == 0)
+        diagnostics_.report({place_of(entry), "'" + *path + "' begins with '~', which an experiment does not expand", "a path, absolute or from the folder of this file", "", "write the whole path"});
+      else if (path) overlay(base, file(folder / *path, place_of(entry)), "", replaced);
       else diagnostics_.report({place_of(entry), "include holds what is no file name", "array of texts", "", "write file names in quotes"});
     };
     if (auto* array = list->as_array()) array->for_each([&](auto& entry) { one(entry); });
@@ -143,8 +156,9 @@ std::optional<Descent> descend(toml::table& root, const std::vector<std::string>
     walked += (walked.empty() ? "" : ".") + path[i];
     if (auto* array = next->as_array()) {
       const std::string& index = path[++i];
-      const bool number = index.find_first_not_of("0123456789") == std::string::npos && !index.empty() && index.size() <= 6;
-      if (!number || i + 1 == path.size() || std::stoul(index) >= array->size()) {
+      const std::size_t first = index.find_first_not_of("+-");
+      const bool number = first != std::string::npos && index.find_first_not_of("0123456789", first) == std::string::npos;  // one that may lie outside
+      if (!number || first > 0 || index.size() > 6 || i + 1 == path.size() || std::stoul(index) >= array->size()) {
         nowhere.what = "'" + dotted(path) + "' leads nowhere: '" + walked + "' is an array with " + std::to_string(array->size()) + (array->size() == 1 ? " entry" : " entries");
         if (!array->empty() && !(number && i + 1 == path.size()))
           nowhere.did_you_mean = "'" + walked + "." + std::to_string(number ? array->size() - 1 : 0) + "." + dotted(path, number ? i + 1 : i) + "'";

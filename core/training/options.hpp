@@ -47,11 +47,11 @@ struct TrainOptions {
   static auto options() {
     using O = TrainOptions;
     return std::tuple{
-        opt("epochs", &O::epochs, "passes over the training split", at_least(0)),
+        opt("epochs", &O::epochs, "passes over the training split", {0, 1e9}),
         opt("weights", &O::weights, "where training starts: a run folder, a checkpoint, or a file of weights of another program; empty: weights drawn with the seed"),
         opt("steps", &O::steps, "optimiser steps at most; unset: as the epochs give", at_least(0)),
-        opt("batch_size", &O::batch_size, "samples of a batch", at_least(1)),
-        opt("accumulate", &O::accumulate, "batches of a step; their gradients make that of one large batch", at_least(1)),
+        opt("batch_size", &O::batch_size, "samples of a batch", {1, 1e9}),
+        opt("accumulate", &O::accumulate, "batches of a step; their gradients make that of one large batch", {1, 1e9}),
         opt("clip_norm", &O::clip_norm, "gradients are scaled down to this 2-norm, or their numbers cut at ± this (clip = value); unset: never", above(0.0)),
         choice("clip", &O::clip, "the norm of all gradients together, or of each parameter's, or each number by itself", {"global", "per_parameter", "value"}),
         opt("ema", &O::ema, "decay of the averaged weights that are evaluated; 0: none", from_below(0.0, 1.0)),
@@ -111,13 +111,16 @@ struct NormOptions {
   }
 };
 
+/// Of learning rates: their products with weight decay are numbers of float32 still.
+constexpr Range rate() { return within(0.0, 1e30); }
+
 struct SgdOptions {
   double lr = 0.1, momentum = 0.0, weight_decay = 0.0;
   bool nesterov = false;
   static auto options() {
     using O = SgdOptions;
-    return std::tuple{opt("lr", &O::lr, "learning rate", at_least(0.0)), opt("momentum", &O::momentum, "μ", from_below(0.0, 1.0)),
-                      opt("weight_decay", &O::weight_decay, "added to the gradient, times the weight", at_least(0.0)),
+    return std::tuple{opt("lr", &O::lr, "learning rate", rate()), opt("momentum", &O::momentum, "μ", from_below(0.0, 1.0)),
+                      opt("weight_decay", &O::weight_decay, "added to the gradient, times the weight", within(0.0, 1e6)),
                       opt("nesterov", &O::nesterov, "Nesterov's form of the momentum")};
   }
 };
@@ -126,9 +129,9 @@ struct AdamOptions {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.0;
   static auto options() {
     using O = AdamOptions;
-    return std::tuple{opt("lr", &O::lr, "learning rate", at_least(0.0)), opt("beta1", &O::beta1, "β₁", from_below(0.0, 1.0)),
-                      opt("beta2", &O::beta2, "β₂", from_below(0.0, 1.0)), opt("eps", &O::eps, "ε", above(0.0)),
-                      opt("weight_decay", &O::weight_decay, "adam: added to the gradient; adamw: applied to the weight", at_least(0.0))};
+    return std::tuple{opt("lr", &O::lr, "learning rate", rate()), opt("beta1", &O::beta1, "β₁", from_below(0.0, 1.0)),
+                      opt("beta2", &O::beta2, "β₂", from_below(0.0, 1.0)), opt("eps", &O::eps, "ε", {.low = 0.0, .high = 1e30, .open_low = true}),
+                      opt("weight_decay", &O::weight_decay, "adam: added to the gradient; adamw: applied to the weight", within(0.0, 1e6))};
   }
 };
 
@@ -136,8 +139,8 @@ struct RmspropOptions {
   double lr = 1e-2, alpha = 0.99, eps = 1e-8, weight_decay = 0.0, momentum = 0.0;
   static auto options() {
     using O = RmspropOptions;
-    return std::tuple{opt("lr", &O::lr, "learning rate", at_least(0.0)), opt("alpha", &O::alpha, "decay of the squares", from_below(0.0, 1.0)),
-                      opt("eps", &O::eps, "ε", above(0.0)), opt("weight_decay", &O::weight_decay, "added to the gradient", at_least(0.0)),
+    return std::tuple{opt("lr", &O::lr, "learning rate", rate()), opt("alpha", &O::alpha, "decay of the squares", from_below(0.0, 1.0)),
+                      opt("eps", &O::eps, "ε", {.low = 0.0, .high = 1e30, .open_low = true}), opt("weight_decay", &O::weight_decay, "added to the gradient", within(0.0, 1e6)),
                       opt("momentum", &O::momentum, "μ", from_below(0.0, 1.0))};
   }
 };

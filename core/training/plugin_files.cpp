@@ -45,7 +45,6 @@ struct PluginRow {
 
 experiment::Schema lock_schema() {
   experiment::SectionSpec torch{"libtorch", "the LibTorch that was used"}, plugins{"plugins", "the plugins that were used", std::nullopt, /*array=*/true};
-  torch.required = true;
   torch.framework = describe(TorchRow::options());
   plugins.framework = describe(PluginRow::options());
   return {torch, plugins};
@@ -80,9 +79,11 @@ void add_folders(const std::vector<std::string>& texts, const char* key, const s
 }  // namespace
 
 plugins::Lock read_lock(const fs::path& file) {
-  if (!fs::exists(file))
+  if (!fs::is_regular_file(file))
     throw Refused({file.string() + ": error: there is no lock file\n  expected: one written by 'zstar lock FILE', or that of a run folder\n  remedy: lock first, or run without --locked"});
   const Experiment text = Experiment::read(file, {}, lock_schema(), NoParts());
+  if (text.at("libtorch").place.source.empty())
+    throw Refused({file.string() + ": error: the lock file holds no [libtorch]\n  expected: one written by 'zstar lock FILE', or that of a run folder\n  remedy: 'zstar lock FILE' writes it anew"});
   const auto torch = text.at("libtorch").as<TorchRow>();
   plugins::Lock lock{file.string(), {}, {torch.name, torch.build_id}};
   for (const experiment::Section* s : text.all("plugins")) {
@@ -119,13 +120,19 @@ void apply_configuration(const fs::path& file, plugins::Discovery& discovery) {
 
 plugins::Lock lock_of(const plugins::Catalogue& catalogue) { return {"", catalogue.used(), plugins::torch_library()}; }
 
-void update_lock(const fs::path& file, const plugins::Catalogue& catalogue) {
-  plugins::Lock lock = lock_of(catalogue);
-  if (fs::exists(file))
-    for (plugins::UsedPlugin& old : read_lock(file).plugins)
-      if (std::none_of(lock.plugins.begin(), lock.plugins.end(), [&](const auto& p) { return p.id == old.id; })) lock.plugins.push_back(std::move(old));
+std::string update_lock(const fs::path& file, const plugins::Catalogue& catalogue) {
+  plugins::Lock lock = lock_of(catalogue), before;
+  std::string damage;
+  try {
+    if (fs::exists(file)) before = read_lock(file);
+  } catch (const Refused& refused) {
+    damage = refused.what();
+  }
+  for (plugins::UsedPlugin& old : before.plugins)
+    if (std::none_of(lock.plugins.begin(), lock.plugins.end(), [&](const auto& p) { return p.id == old.id; })) lock.plugins.push_back(std::move(old));
   std::sort(lock.plugins.begin(), lock.plugins.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   runs::write_whole(file, to_toml(lock));
+  return damage;
 }
 
 namespace {
@@ -135,6 +142,11 @@ std::vector<experiment::Fault> faults_of(const ExperimentOptions& options) {
   const std::string& name = options.name;
   if (name.empty() || name[0] == '.' || name.find('/') != std::string::npos)
     faults.push_back({"name", "'" + name + "' is no name of a folder", "text without '/' that does not begin with '.'", "", "choose where runs go with experiment.runs"});
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  for (const auto& [key, text] : {std::pair("name", &name), std::pair("runs", &options.runs)})
+    if (std::any_of(text->begin(), text->end(), control)) faults.push_back({key, std::string("option '") + key + "' holds a control character, which no name of a folder needs", "letters, digits and signs", "", "leave it out"});
+  if (options.runs == "~" || options.runs.compare(0, 2, "~/") == 0)
+    faults.push_back({"runs", "'" + options.runs + "' begins with '~', which an experiment does not expand", "a folder, absolute or from where the program is started", "", "write the whole path"});
   if (static const std::regex form("auto|cpu|cuda|cuda:[0-9]{1,3}"); !std::regex_match(options.device, form)) {
     const auto near = nearest(options.device, {"auto", "cpu", "cuda"});
     faults.push_back({"device", "unknown device '" + options.device + "'", "auto, cpu, cuda or cuda:N", near.empty() ? "" : "'" + near.front() + "'", "'zstar doctor' says which there are"});

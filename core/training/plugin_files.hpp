@@ -17,8 +17,8 @@ std::filesystem::path configuration_file();
 void apply_configuration(const std::filesystem::path& file, plugins::Discovery& discovery);
 
 /// Writes the lock file of what an experiment uses; entries of plugins that it does not use are kept, for they are of other
-/// experiments of the folder. \throws experiment::Refused  if the file that is there cannot be read
-void update_lock(const std::filesystem::path& file, const plugins::Catalogue& catalogue);
+/// experiments of the folder. \return  why the file that was there could not be read, and was replaced; empty: nothing was wrong with it
+std::string update_lock(const std::filesystem::path& file, const plugins::Catalogue& catalogue);
 
 /// The lock of what a catalogue used.
 plugins::Lock lock_of(const plugins::Catalogue& catalogue);

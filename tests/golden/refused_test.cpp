@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/experiment/experiment.hpp"
+#include "core/training/doubts.hpp"
 #include "core/training/session.hpp"
 #include "tests/support/parts.hpp"
 
@@ -145,6 +146,14 @@ TEST_F(Golden, AMistakeOnTheCommandLineIsPlacedThere) {
   says("regularizers.5.name=x", "'regularizers' is an array with 1 entry");
   says("regularizers.5.name=x", "did you mean: 'regularizers.0.name'?\n  remedy: name an entry that is there");
   says("regularizers.weight=1", "did you mean: 'regularizers.0.weight'?");
+  says("regularizers.-1.weight=1", "did you mean: 'regularizers.0.weight'?");
+  says("optimizer.lr=1e300", "error: option 'lr': 1e+300 is out of range");
+  says("optimizer.weight_decay=1e300", "error: option 'weight_decay': 1e+300 is out of range");
+  says("train.accumulate=9223372036854775807", "is out of range");
+  says("dataset.length=9223372036854775807", "is out of range");
+  says("experiment.name=\"a\\nb\"", "error: option 'name' holds a control character");
+  says("experiment.name=\"a\\u0000b\"", "error: option 'name' holds a control character");
+  says("experiment.runs=~/runs", "'~/runs' begins with '~', which an experiment does not expand");
   says("train.epochs=99999999999999999999", "error: the number is too large");
   says("optimizer.lr=1e400", "error: the number is too large");
   says("experiment.name=\xff", "\n  remedy: write it in UTF-8");
@@ -165,6 +174,41 @@ TEST_F(Golden, WhatAFileSwitchesOnAnOverrideSwitchesOff) {
   EXPECT_THAT(refusal("experiments/quickstart.toml", {"norm={ name = \"none\", skip = [\"x\"] }"}), ::testing::HasSubstr("unknown option 'skip' of norm 'none'"));
   EXPECT_THAT(refusal("experiments/quickstart.toml", {"norm={}"}), ::testing::HasSubstr("\"none\" leaves it out"));
   EXPECT_THAT(refusal("experiments/quickstart.toml", {"norm.name=nine"}), ::testing::HasSubstr(", or 'none'\n"));
+}
+
+TEST_F(Golden, ASolverOfNoAdjointEquationIsNotedAndNotWritten) {
+  const auto resolved = [](const std::vector<std::string>& overrides, const std::string& file = "experiments/quickstart.toml") {
+    const Experiment e = Experiment::read(file, overrides, training::schema(), training::CatalogueTables(test::catalogue()));
+    return std::pair(e.to_toml(), e.notes());
+  };
+  const auto [text, notes] = resolved({"gradient.name=unrolled", "gradient.solver.tolerance=1e-3"});
+  EXPECT_THAT(notes, ::testing::ElementsAre(::testing::HasSubstr("gradient.solver has no effect: gradient 'unrolled' solves no adjoint equation")));
+  EXPECT_THAT(text, ::testing::Not(::testing::HasSubstr("[gradient.solver]")));
+  EXPECT_THAT(resolved({"gradient={ name = \"phantom\" }"}).second, ::testing::IsEmpty());  // nothing was said of a solver
+  EXPECT_THAT(resolved({"gradient={ name = \"phantom\" }"}).first, ::testing::Not(::testing::HasSubstr("[gradient.solver]")));
+  EXPECT_THAT(resolved({"gradient.solver.tolerance=1e-3"}).second, ::testing::IsEmpty());
+  EXPECT_THAT(resolved({"gradient.solver.tolerance=1e-3"}).first, ::testing::HasSubstr("[gradient.solver]"));
+  EXPECT_THAT(resolved({"gradient.name=phantom", "gradient.states=2", "gradient.intermediate.name=implicit"}).second, ::testing::IsEmpty());
+}
+
+TEST_F(Golden, SettingsWithoutAnEffectAreDoubted) {
+  const auto says = [](const std::vector<std::string>& overrides) {
+    return training::doubts(Experiment::read("experiments/quickstart.toml", overrides, training::schema(), training::CatalogueTables(test::catalogue())));
+  };
+  EXPECT_THAT(says({"train.clip=value"}), ::testing::ElementsAre(::testing::HasSubstr("train.clip = \"value\" has no effect")));
+  EXPECT_THAT(says({"train.clip=value", "train.clip_norm=1"}), ::testing::IsEmpty());
+  EXPECT_THAT(says({"gradient.name=phantom", "gradient.solver.tolerance=1e-12"}), ::testing::IsEmpty());
+}
+
+TEST_F(Golden, AnExplicitModelSaysWhichTablesHaveNoEffect) {
+  const auto says = [](const std::string& more) {
+    std::ostringstream warnings;
+    const auto experiment = Experiment::parse("[dataset]\nname = \"image\"\nsize = 16\n[model]\nname = \"fourier_network\"\n" + more, "x.toml", {}, training::schema(), training::CatalogueTables(test::catalogue()));
+    const training::Session session(experiment, test::catalogue(), warnings);
+    return warnings.str();
+  };
+  EXPECT_EQ(says(""), "");
+  EXPECT_EQ(says("[solver]\ntolerance = 1e-3\n[gradient]\nname = \"phantom\"\n"), "zstar: warning: nothing in [solver], [gradient] has an effect: model 'fourier_network' has no equilibrium\n");
 }
 
 TEST_F(Golden, WhatTheCatalogueRefusesHasTheFormOfAllMessages) {
@@ -228,7 +272,7 @@ TEST_F(Golden, AnOptionThatStandsNowhereHasTheFileForItsPlace) {
   const auto experiment = Experiment::parse("[dataset]\nname = \"chains\"\n[model]\nname = \"ignn\"\n", "x.toml", {}, training::schema(), tables);
 
   EXPECT_STREQ(experiment.refusal(experiment.at("train"), {"epochs", "too few; give more"}).what(),
-               "x.toml: error: train, option 'epochs': too few\n  expected: integer ≥ 0, default 1\n  remedy: give more");
+               "x.toml: error: train, option 'epochs': too few\n  expected: integer in [0, 1000000000], default 1\n  remedy: give more");
   EXPECT_THAT(experiment.refusal(experiment.at("dataset"), {"no_option", "it is not there"}).what(),
               ::testing::StartsWith("x.toml:1:1: error: dataset 'chains', option 'no_option': it is not there\n  1 | [dataset]\n"));
 }
@@ -263,7 +307,25 @@ TEST_F(Golden, TheResolvedExperimentIsRunnableAndTheSame) {
   EXPECT_THAT(once, ::testing::HasSubstr("memory = 7"));
 }
 
-TEST_F(Golden, AFolderIsNoExperiment) { EXPECT_THAT(refusal("experiments"), ::testing::HasSubstr("experiments: error: cannot be read\n  expected: an experiment file")); }
+TEST_F(Golden, AFolderIsNoExperiment) { EXPECT_THAT(refusal("experiments"), ::testing::HasSubstr("experiments: error: cannot be read\n  expected: an experiment file, of at most 16 MiB")); }
+
+TEST_F(Golden, WhatDoesNotEndIsNoExperiment) { EXPECT_THAT(refusal("/dev/zero"), ::testing::HasSubstr("/dev/zero: error: cannot be read\n  expected: an experiment file, of at most 16 MiB")); }
+
+TEST_F(Golden, TheSchemaSaysWhatListsHoldAndWhereANameIsNeeded) {
+  const auto schema = nlohmann::json::parse(experiment::json_schema(training::schema(), training::CatalogueTables(test::catalogue())));
+  const nlohmann::json text{{"type", "string"}};
+  EXPECT_EQ(schema["properties"]["include"]["anyOf"], nlohmann::json::array({text, {{"type", "array"}, {"items", text}}}));
+  for (const auto& part : schema["properties"]["gradient"]["anyOf"]) {
+    if (part["properties"]["name"]["enum"][0] != "phantom") continue;
+    const auto& steps = part["properties"]["steps"]["anyOf"];
+    EXPECT_EQ(steps[1]["items"]["type"], "integer");
+    EXPECT_EQ(steps[1]["items"]["minimum"], 1);
+    EXPECT_EQ(steps[0], steps[1]["items"]);
+  }
+  EXPECT_EQ(schema["anyOf"][0]["properties"]["dataset"]["required"], nlohmann::json::array({"name"}));  // of a whole file; one that includes another may leave it to that
+  EXPECT_EQ(schema["properties"]["regularizers"]["items"]["required"], nlohmann::json::array({"name"}));
+  EXPECT_FALSE(schema["anyOf"][0]["properties"].contains("solver"));  // it has a default
+}
 
 TEST_F(Golden, TheSchemaHasEveryPartWithEveryOption) {
   const training::CatalogueTables tables(test::catalogue());

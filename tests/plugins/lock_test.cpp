@@ -90,6 +90,18 @@ TEST(Lock, IsCheckedLikeAnExperiment) {
   EXPECT_THAT(refusal({"plugins.locked=true"}, folder.write("b.toml", "[libtorch]\n[[plugins]]\nsize = -1\n")), HasSubstr("b.toml:3:8: error: option 'size': -1 is out of range"));
 }
 
+TEST(Lock, ADamagedOneIsNamedAndWrittenAnew) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(refusal({"plugins.locked=true"}, folder.path), HasSubstr("there is no lock file"));
+  const fs::path lock = folder.write(plugins::lock_name, "");
+  EXPECT_THAT(refusal({"plugins.locked=true"}, lock), HasSubstr("the lock file holds no [libtorch]\n  expected: one written by 'zstar lock FILE', or that of a run folder\n  remedy: 'zstar lock FILE' writes it anew"));
+  Catalogue catalogue = tree();
+  catalogue.options(Kind::solver, "anderson");
+  EXPECT_THAT(training::update_lock(lock, catalogue), HasSubstr("holds no [libtorch]"));
+  EXPECT_EQ(training::read_lock(lock).plugins.size(), 1u);
+  EXPECT_EQ(training::update_lock(lock, catalogue), "");
+}
+
 TEST(Lock, ServesAllExperimentsOfAFolder) {
   const TemporaryFolder folder;
   const fs::path lock = locked(folder);

@@ -17,10 +17,10 @@ class Chains final : public zstar::Dataset {
   };
   static auto options() {
     return std::tuple{
-        zstar::opt("length", &Options::length, "nodes of a chain", zstar::at_least(2)),
-        zstar::opt("classes", &Options::classes, "kinds of chains", zstar::at_least(2)),
-        zstar::opt("chains", &Options::chains, "chains of each class", zstar::at_least(1)),
-        zstar::opt("features", &Options::features, "numbers of a node; at least as many as classes", zstar::at_least(2)),
+        zstar::opt("length", &Options::length, "nodes of a chain", zstar::within(2, 1e6)),
+        zstar::opt("classes", &Options::classes, "kinds of chains", zstar::within(2, 1e4)),
+        zstar::opt("chains", &Options::chains, "chains of each class", zstar::within(1, 1e6)),
+        zstar::opt("features", &Options::features, "numbers of a node; at least as many as classes", zstar::within(2, 1e6)),
         zstar::opt("noise", &Options::noise, "uniform noise added to all features, at most this much", zstar::at_least(0.0)),
         zstar::opt("train", &Options::train, "share of the nodes that are trained on", zstar::within(0.0, 1.0)),
         zstar::opt("validation", &Options::validation, "share of the nodes that validate; the rest tests", zstar::within(0.0, 1.0)),
@@ -30,6 +30,7 @@ class Chains final : public zstar::Dataset {
   Chains(const Options& o, zstar::Host&) : o_(o) {
     if (o.features < o.classes) throw zstar::OptionError("features", "features is below the number of classes");
     if (o.train + o.validation >= 1.0) throw zstar::OptionError("train", "train and validation leave no node for the test");
+    if (nodes() > most_numbers / o.features) throw zstar::OptionError("length", "the chains have " + std::to_string(nodes()) + " nodes of " + std::to_string(o.features) + " numbers; shorten them, or have fewer");
     build_features();
     build_adjacency();
     build_masks();
@@ -50,6 +51,7 @@ class Chains final : public zstar::Dataset {
   }
 
  private:
+  static constexpr std::int64_t most_numbers = 10'000'000'000;  // of all features together
   std::int64_t nodes() const { return o_.length * o_.classes * o_.chains; }
 
   void build_features() {
