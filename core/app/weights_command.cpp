@@ -3,7 +3,6 @@
 
 #include "core/app/command.hpp"
 #include "core/app/devices.hpp"
-#include "core/runs/checkpoint.hpp"
 #include "core/runs/folder.hpp"
 #include "core/training/prediction.hpp"
 #include "core/training/weights.hpp"
@@ -71,13 +70,7 @@ training::WeightsFrom weights_of(const Arguments& arguments) {
   if (arguments.has("checkpoint") == arguments.has("weights"))
     throw po::error(arguments.has("weights") ? "both --checkpoint and --weights were given; one of them says where the weights are"
                                              : "no weights were given; --checkpoint takes a file or a run folder, --weights a file of another program");
-  const std::filesystem::path from = arguments.text("checkpoint");
-  if (std::filesystem::is_directory(from)) {
-    if (!std::filesystem::exists(from / "experiment.toml")) throw WordError("'" + from.string() + "' is no run folder", "a folder that 'zstar run' made, or a checkpoint", {}, "'zstar runs' lists them");
-    if (runs::checkpoints(from).empty() && !std::filesystem::exists(from / "checkpoints/best.ckpt"))
-      throw WordError("the run '" + from.string() + "' holds no checkpoint", "a run that was trained", {}, "'zstar run --resume " + from.string() + "' trains it");
-  }
-  return {from, arguments.text("weights"), arguments.text("key")};
+  return {arguments.text("checkpoint"), arguments.text("weights"), arguments.text("key")};
 }
 
 void add_batch_options(po::options_description& options) {

@@ -40,7 +40,7 @@ std::vector<Metric> evaluate_split(Session& session, Split split, std::int64_t b
 }
 
 std::string selecting_split(const Dataset& data) {
-  return data.size(Split::validation) > 0 ? "validation" : data.size(Split::test) > 0 ? "test" : "";
+  return size_of(data, Split::validation) > 0 ? "validation" : size_of(data, Split::test) > 0 ? "test" : "";
 }
 
 /// A record for each split. \param selecting  the metric that selects the best checkpoint. \return nothing if a signal came

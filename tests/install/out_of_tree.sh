@@ -33,7 +33,7 @@ for where in CMAKE_CXX_FLAGS CMAKE_CXX_FLAGS_RELEASE CMAKE_MODULE_LINKER_FLAGS_R
   rm -rf "$work/fast"
   ! cmake -S "$work/norm" -B "$work/fast" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$work/prefix" "-D$where=-Ofast" >"$work/configure.log" 2>&1 ||
     { echo "$where=-Ofast was taken"; exit 1; }
-  grep -q -- "-Ofast would change the host process" "$work/configure.log" || { cat "$work/configure.log"; exit 1; }
+  tr -s ' \n' ' ' <"$work/configure.log" | grep -- "-Ofast would change the host process" >/dev/null || { cat "$work/configure.log"; exit 1; }
 done
 
 mkdir "$work/plugins"
