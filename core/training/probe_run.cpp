@@ -44,7 +44,7 @@ Prober::Prober(Session& session, Batch batch) : session_(session), batch_(std::m
   for (const Tensor& b : session_.model().buffers()) buffers_.emplace_back(b, b.detach().clone());
   session_.model().train();
   if (const auto* carrying = query<Carries>(session_.model()))
-    for (const auto& [name, tensor] : carrying->carried()) carried_.emplace_back(name, tensor.clone());
+    for (const auto& [name, tensor] : carried_of(session_.model(), *carrying)) carried_.emplace_back(name, tensor.clone());
 }
 
 void Prober::restore() {
@@ -52,7 +52,7 @@ void Prober::restore() {
   for (auto& [buffer, value] : buffers_) buffer.copy_(value);
   for (Tensor& p : session_.model().parameters()) p.mutable_grad() = Tensor();
   session_.model().train();
-  if (auto* carrying = query<Carries>(session_.model())) carrying->carry(carried_);
+  if (auto* carrying = query<Carries>(session_.model())) of_model(session_.model(), "carry", {}, [&] { carrying->carry(carried_); });
   gradient::Starts& starts = session_.layer().starts();
   starts = gradient::Starts(starts.options());
   starts.pass();
