@@ -53,8 +53,15 @@ inline pid_t start(Words words, const fs::path& output = {}) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 1, output.empty() ? "/dev/null" : output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   if (!output.empty()) posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t pipe;
+  sigemptyset(&pipe), sigaddset(&pipe, SIGPIPE);
+  posix_spawnattr_setsigdefault(&attributes, &pipe);  // whoever started the tests may ignore it
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   pid_t pid = 0;
-  EXPECT_EQ(posix_spawnp(&pid, words[0].c_str(), &actions, nullptr, argv.data(), environ), 0);
+  EXPECT_EQ(posix_spawnp(&pid, words[0].c_str(), &actions, &attributes, argv.data(), environ), 0);
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   return pid;
 }
