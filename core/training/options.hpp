@@ -150,6 +150,7 @@ struct ScheduleOptions {
   std::int64_t warmup = 0, every = 30, total = 0;
   double factor = 0.1, floor = 0.0, start = 0.04;
   bool from_first = false;
+  std::string anneal = "cosine";
   static auto warm() { return opt("warmup", &ScheduleOptions::warmup, "steps over which the rate rises linearly", at_least(0)); }
   static auto span() { return opt("total", &ScheduleOptions::total, "steps of the whole course; 0: those of the run", at_least(0)); }
   static auto overlap() { return opt("from_first", &ScheduleOptions::from_first, "the course counts from the first step, not from the end of the rise"); }
@@ -160,7 +161,8 @@ struct ScheduleOptions {
   }
   static auto one_cycle() {
     return std::tuple{span(), lowest(), opt("warmup", &ScheduleOptions::warmup, "steps of the rise; 0: 30 % of all", at_least(0)),
-                      opt("start", &ScheduleOptions::start, "learning rate at first, as a share of the highest", within(0.0, 1.0))};
+                      opt("start", &ScheduleOptions::start, "learning rate at first, as a share of the highest", within(0.0, 1.0)),
+                      choice("anneal", &ScheduleOptions::anneal, "the way up and down", {"cosine", "linear"})};
   }
 };
 

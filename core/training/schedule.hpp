@@ -10,7 +10,7 @@ namespace zstar::training {
 /// The learning rate of step `step` (from 0) of `total`, for the base rate `lr`.
 ///   constant: lr      step: lr factor^⌊t/every⌋      cosine: floor + (lr − floor)(1 + cos π t/T)/2
 ///   linear: lr + (floor − lr) t/T
-///   one_cycle: cosine from start·lr to lr over `warmup`, then cosine to floor
+///   one_cycle: from start·lr to lr over `warmup`, then to floor, both along a cosine or a line
 /// all after a linear warm-up lr (step + 1)/warmup, t and T counting from its end, or with `from_first` from the first step.
 double learning_rate(const std::string& schedule, const ScheduleOptions& o, double lr, std::int64_t step, std::int64_t total);
 

@@ -158,4 +158,11 @@ TEST(Schedule, OneCycleRisesFromAShareOfTheRateAndFallsToTheFloor) {
   EXPECT_DOUBLE_EQ(learning_rate("one_cycle", o, 1.0, 60, 100), 1.0);
 }
 
+TEST(Schedule, ALinearCycleIsThatOfPytorch) {  // OneCycleLR(max_lr = 4e-4, total_steps = 1000, pct_start = 0.05, anneal_strategy = "linear"), torch 1.13
+  training::ScheduleOptions o;
+  o.anneal = "linear", o.start = 0.04, o.floor = 4e-4 / 25e4, o.warmup = 49, o.total = 999;  // it counts from the first step to the last
+  const std::pair<std::int64_t, double> expected[] = {{0, 1.5999999999999999e-05}, {1, 2.383673469387755e-05}, {25, 0.0002119183673469388}, {49, 0.00040000000000000002}, {50, 0.00039957894905263161}, {500, 0.00021010602273684211}, {899, 4.210669473684209e-05}};
+  for (const auto& [step, rate] : expected) EXPECT_NEAR(learning_rate("one_cycle", o, 4e-4, step, 900), rate, 1e-15) << step;
+}
+
 }  // namespace

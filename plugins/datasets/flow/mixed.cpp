@@ -16,7 +16,7 @@ class Mixed final : public Pairs {
     return std::tuple{zstar::opt("sintel", &O::sintel, "folder of Sintel, clean and final; scales 2^-0.2 to 2^0.6"),
                       zstar::opt("kitti", &O::kitti, "folder of KITTI 2015, scales 2^-0.3 to 2^0.5; empty: left out"),
                       zstar::opt("hd1k", &O::hd1k, "folder of HD1K, scales 2^-0.5 to 2^0.2; empty: left out"),
-                      zstar::opt("things", &O::things, "folder of FlyingThings3D, clean, scales 2^-0.4 to 2^0.8; empty: left out"),
+                      zstar::opt("things", &O::things, "folder of FlyingThings3D, clean, scales 2^-0.2 to 2^0.6; empty: left out"),
                       zstar::opt("crop", &O::crop, "height and width of training crops", zstar::at_least(8), "pixels"),
                       zstar::opt("repeat", &O::repeat, "how often an epoch has the pairs of Sintel, KITTI, HD1K and FlyingThings3D", zstar::at_least(0))};
   }
@@ -27,7 +27,7 @@ class Mixed final : public Pairs {
     add<Sintel>(o.sintel, {.passes = "both", .crop = o.crop, .min_scale = -0.2, .max_scale = 0.6}, o.repeat[0], host);
     add<Kitti>(o.kitti, {.crop = o.crop, .min_scale = -0.3, .max_scale = 0.5}, o.repeat[1], host);
     add<Hd1k>(o.hd1k, {.crop = o.crop, .min_scale = -0.5, .max_scale = 0.2}, o.repeat[2], host);
-    add<Things>(o.things, {.crop = o.crop, .min_scale = -0.4, .max_scale = 0.8}, o.repeat[3], host);
+    add<Things>(o.things, {.crop = o.crop, .min_scale = -0.2, .max_scale = 0.6}, o.repeat[3], host);
   }
 
   zstar::Description describe() const override { return {{{"channels", 3}}}; }
