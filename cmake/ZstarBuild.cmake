@@ -15,13 +15,14 @@ set(ZSTAR_SANITIZE "" CACHE STRING "address,undefined or thread: instrument ever
 find_program(ZSTAR_CCACHE ccache)
 if(ZSTAR_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
-      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${ZSTAR_CCACHE})
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime CCACHE_IGNOREOPTIONS=-Werror=invalid-pch ${ZSTAR_CCACHE})
 endif()
 
 find_package(Threads REQUIRED)
 
 add_library(zstar_flags INTERFACE)
 target_compile_options(zstar_flags INTERFACE -fPIC -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Winvalid-pch
+  $<$<CXX_COMPILER_ID:GNU>:-Werror=invalid-pch>  # a precompiled header that is passed over doubles what a file costs
   $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique -fpch-preprocess>)
 if(ZSTAR_SANITIZE)
   target_compile_options(zstar_flags INTERFACE -fsanitize=${ZSTAR_SANITIZE} -fno-omit-frame-pointer)
