@@ -159,6 +159,14 @@ std::optional<OptValue> Checker::value(const OptSpec& spec, toml::node& node) {
   return result;
 }
 
+OptValue Checker::default_of(const OptSpec& spec) {
+  const auto* parts = std::get_if<std::vector<Part>>(&spec.def);
+  if (!parts || parts->empty()) return spec.def;
+  toml::table written = toml::parse(spec.name + " = " + to_toml_value(spec.def), std::string_view("default"));
+  std::optional<OptValue> whole = part_list(spec, *written.get(spec.name));
+  return whole ? std::move(*whole) : spec.def;
+}
+
 Settings Checker::settings(const std::vector<OptSpec>& specs, toml::table* table, const std::string& path, std::set<std::string>& known) {
   Settings result;
   for (const OptSpec& spec : specs) {
@@ -166,7 +174,7 @@ Settings Checker::settings(const std::vector<OptSpec>& specs, toml::table* table
     toml::node* node = table ? table->get(spec.name) : nullptr;
     std::optional<OptValue> given = node ? value(spec, *node) : std::nullopt;
     if (!path.empty()) origins_.emplace_back(path + "." + spec.name, given ? place_of(*node) : Place{"default"});
-    result.push_back({spec.name, given ? std::move(*given) : spec.def});
+    result.push_back({spec.name, given ? std::move(*given) : default_of(spec)});
   }
   return result;
 }

@@ -37,6 +37,8 @@ class Checker {
   Settings settings(const std::vector<OptSpec>& specs, toml::table* table, const std::string& path, std::set<std::string>& known);
   std::optional<OptValue> value(const OptSpec& spec, toml::node& node);
   std::optional<OptValue> list(const OptSpec& spec, toml::node& node);
+  /// What an option that is not given is; parts with all of their options, as those that are given.
+  OptValue default_of(const OptSpec& spec);
   std::optional<OptValue> part_list(const OptSpec& spec, toml::node& node);
   std::optional<Part> part(const OptSpec& spec, toml::node& node);
   void unknown_keys(const toml::table& table, const std::set<std::string>& known, const std::vector<OptSpec>& specs, const std::string& owner,

@@ -97,6 +97,14 @@ TEST(Words, OfAConfigurationSayThatPhantomTreatsAllSampledStatesAlike) {
   EXPECT_EQ(intermediate("-s gradient.states=3"), "[gradient.intermediate]\nname = \"phantom\"\nsteps = [1]\nbeta = 1.0\n");
 }
 
+TEST(Words, OfAConfigurationSayTheSameWhenReadAgain) {
+  const test::TemporaryFolder folder;
+  const auto config = [&](const std::string& file) { return std::regex_replace(program("config " + file).text, std::regex(" +#[^\n]*"), ""); };
+  const std::string once = config(folder.write("a.toml", "[dataset]\nname = \"chains\"\n[model]\nname = \"ignn\"\n[solver]\nname = \"chain\"\n").string());
+  EXPECT_THAT(once, HasSubstr("{ name = \"fixed_point\", beta = 0.5 }"));
+  EXPECT_EQ(config(folder.write("b.toml", once).string()), once);
+}
+
 TEST(Words, OfTheVersionAreNumbers) { EXPECT_THAT(program("--version").text, HasSubstr("\nBoost 1.")); }
 
 }  // namespace

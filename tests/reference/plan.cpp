@@ -167,6 +167,7 @@ void set_plan(const Case& c, Setup& s) {
 Equilibrium join_at_rest(gradient::LayerParts parts, const FixedPointMap& f, const State& z) {
   parts.forward = test::choice("fixed_point", {.max_evaluations = 0});  // which asks no solver
   parts.options = {.adjoint_scale = "none"};
+  parts.intermediate = nullptr;  // of one state
   return gradient::Layer(std::move(parts)).solve(f, z);
 }
 
