@@ -56,15 +56,14 @@ Message not_toml(const toml::parse_error& error) {
 
 /// All of a file; nothing for a folder, what cannot be read, and what is no experiment by its length, as a device that never ends.
 std::optional<std::string> text_of(const fs::path& path) {
-  constexpr std::streamsize most = std::streamsize{1} << 24;
+  constexpr std::size_t most = std::size_t{1} << 24;
   std::error_code unknown;
   if (fs::is_directory(path, unknown)) return std::nullopt;  // reading one throws
   std::ifstream in(path, std::ios::binary);
-  std::string text(static_cast<std::size_t>(most) + 1, '\0');
-  in.read(text.data(), most + 1);
-  if (!in.eof() || in.bad()) return std::nullopt;
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return text;
+  if (!in.is_open()) return std::nullopt;
+  std::string text;
+  for (char block[4096]; text.size() <= most && (in.read(block, sizeof block), in.gcount() > 0);) text.append(block, static_cast<std::size_t>(in.gcount()));
+  return in.bad() || text.size() > most ? std::nullopt : std::optional(std::move(text));
 }
 
 class Reader {
