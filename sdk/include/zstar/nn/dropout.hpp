@@ -12,6 +12,7 @@
 #include <torch/nn/module.h>
 
 #include "zstar/abi/state.hpp"
+#include "zstar/drawn.hpp"
 #include "zstar/nn/freeze.hpp"
 
 namespace zstar::nn {
@@ -58,9 +59,7 @@ class VariationalDropout final : public torch::nn::Module, public Freezable {
  private:
   Tensor draw(const Tensor& x) const {
     const torch::NoGradGuard no_grad;
-    // CPUs draw no float16: the mask is drawn in float32 there and rounded, which keeps 0 and is the dtype's own 1/(1−p).
-    const bool half = x.scalar_type() == torch::kFloat16;
-    const auto mask = torch::empty(mask_sizes(x.sizes()), half ? x.options().dtype(torch::kFloat32) : x.options());
+    const auto mask = torch::empty(mask_sizes(x.sizes()), options_to_draw(x));
     if (p_ == 1.0) return mask.zero_().to(x.scalar_type());
     if (generator_.defined()) mask.bernoulli_(1.0 - p_, generator_);
     else mask.bernoulli_(1.0 - p_);
