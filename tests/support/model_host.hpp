@@ -15,7 +15,9 @@ class ModelHost final : public Host {
   std::shared_ptr<EquilibriumLayer> layer() override { return layer_; }
   std::shared_ptr<Norm> norm() override { return norm_; }
   const Description& data() override { return data_; }
-  void warn(std::string_view) override {}
+  void warn(std::string_view message) override { warnings.emplace_back(message); }
+
+  std::vector<std::string> warnings;
 
  private:
   std::shared_ptr<EquilibriumLayer> layer_;
