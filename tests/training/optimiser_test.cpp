@@ -89,6 +89,24 @@ TEST(Optimiser, Rmsprop) {
   });
 }
 
+/// What no sample of a batch touches has no gradient, instead of one of zero: its moments wait with it.
+TEST(Optimiser, Z40AParameterWithoutAGradientIsLeftWithItsMoments) {
+  TwoNumbers model;
+  training::Optimiser optimiser(test::small_experiment({"optimizer.name='adam'", "optimizer.lr=0.1"}), model, 3);
+  const auto step = [&](int k, bool both) {
+    optimiser.zero_grad();
+    model.a.mutable_grad() = torch::tensor({1.0, 1.0}, torch::kFloat64);
+    if (both) model.b.mutable_grad() = torch::tensor({1.0}, torch::kFloat64);
+    optimiser.step(k);
+  };
+  step(0, true);
+  const double once = model.b.item<double>();
+  step(1, false);
+  EXPECT_EQ(model.b.item<double>(), once);
+  step(2, true);
+  EXPECT_NEAR(model.b.item<double>(), once - 0.1, 1e-7);  // its second step: both moments corrected to 1; the ε of Adam
+}
+
 TEST(Optimiser, ClipsAllGradientsTogetherOrEachAlone) {
   for (const bool together : {true, false}) {
     TwoNumbers model;
@@ -136,7 +154,7 @@ TEST(Schedule, FollowsItsFormula) {
   EXPECT_DOUBLE_EQ(learning_rate("cosine", o, 0.2, 100, 100), 0.01);
 }
 
-TEST(Schedule, WarmsUpLinearlyAndCountsFromThere) {
+TEST(Schedule, Z7WarmsUpLinearlyFromTheFirstStepAndCountsFromThere) {
   training::ScheduleOptions o;
   o.warmup = 10, o.every = 5, o.factor = 0.5;
   EXPECT_DOUBLE_EQ(learning_rate("constant", o, 0.2, 0, 100), 0.02);

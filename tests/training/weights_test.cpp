@@ -96,7 +96,7 @@ TEST_F(Weights, ComeBackFromEveryFormatTheyAreExportedTo) {
   EXPECT_THROW(training::export_weights(*from.model, folder / "w.doc"), std::runtime_error);
 }
 
-TEST_F(Weights, OfDataParallelTrainingAreTakenWithoutTheirPrefix) {
+TEST_F(Weights, Z10OfDataParallelTrainingAreTakenWithoutTheirPrefix) {
   const Built from(1);
   Built to(2);
   formats::write_state_dict(folder / "w.pth", from.named("module."));

@@ -106,7 +106,7 @@ TEST(Mdeq, FusionOutOfTheNormAndOneBranch) {
     EXPECT_TRUE(name.find("full_stage") != 0 || name.find("full_stage.branches.0.") == 0) << name;
 }
 
-TEST(Mdeq, SmallInitialWeightsLeaveNormedOnesAlone) {
+TEST(Mdeq, Z8SmallInitialWeightsLeaveNormedOnesAlone) {
   torch::manual_seed(1);
   const Built small({}, colour);
   for (const auto& p : small.model->named_parameters()) {
