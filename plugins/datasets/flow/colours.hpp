@@ -28,9 +28,10 @@ inline Tensor colour_wheel() {
   return wheel;
 }
 
-/// \param flow  [2, h, w] \param longest  length that has full saturation; 0: that of the longest vector \return uint8 [h, w, 3]
+/// \param flow  [2, h, w] \param longest  length that has full saturation; 0: that of the longest vector \return uint8 [h, w, 3], black where the flow is not finite
 inline Tensor colours_of(const Tensor& flow, double longest = 0) {
-  const Tensor f = flow.detach().to(torch::kCPU, torch::kFloat64), length = f.norm(2, {0});
+  const Tensor given = flow.detach().to(torch::kCPU, torch::kFloat64), finite = given.isfinite().all(0);
+  const Tensor f = torch::where(finite, given, torch::zeros_like(given)), length = f.norm(2, {0});
   const double scale = (longest > 0 ? longest : length.max().item<double>()) + 1e-5;
   const Tensor u = f[0] / scale, v = f[1] / scale, radius = length / scale;
   const Tensor place = (torch::atan2(-v, -u) / std::numbers::pi + 1) / 2 * 54, whole = place.floor();
@@ -38,7 +39,7 @@ inline Tensor colours_of(const Tensor& flow, double longest = 0) {
   const auto at = [&](const Tensor& k) { return wheel.index_select(0, k.flatten()).view({k.size(0), k.size(1), 3}); };
   const Tensor share = (place - whole).unsqueeze(2), colour = (1 - share) * at(first) + share * at((first + 1).remainder(55));
   const Tensor r = radius.unsqueeze(2);
-  return torch::floor(255 * torch::where(r <= 1, 1 - r * (1 - colour), colour * 0.75)).to(torch::kUInt8);
+  return torch::floor(255 * torch::where(r <= 1, 1 - r * (1 - colour), colour * 0.75)).to(torch::kUInt8) * finite.unsqueeze(2);
 }
 
 }  // namespace

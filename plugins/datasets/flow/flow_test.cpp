@@ -69,6 +69,13 @@ TEST(FlowColours, OppositeFlowsHaveOppositeHues) {
   EXPECT_EQ(colours[0][1][2].item<int>(), 255);  // to the left: blue
 }
 
+TEST(FlowColours, FlowThatIsNotFiniteIsBlack) {
+  const Tensor flow = torch::tensor({{{1.0f, NAN, 1.0f, INFINITY}}, {{0.0f, 1.0f, -INFINITY, 1.0f}}}), colours = colours_of(flow);
+
+  EXPECT_TRUE(colours.slice(1, 1).eq(0).all().item<bool>());
+  EXPECT_TRUE(colours.slice(1, 0, 1).equal(colours_of(flow.slice(2, 0, 1))));
+}
+
 TEST(FlowAugmentation, TurningTheHueByACircleIsNothing) {
   const Tensor image = torch::rand({3, 5, 7});
   EXPECT_THAT(turn_hue(image, 1.0), near(image, 1e-5));  // single precision
@@ -178,11 +185,74 @@ struct Folder {
   void flo(const std::string& name, float value) const { std::ofstream(file(name), std::ios::binary) << flo_bytes(torch::full({8, 16, 2}, value)); }
 };
 
+/// Files of every layout, empty: they are matched before any is read.
+struct Layout {
+  const char* name;
+  std::vector<std::string> files;
+  std::string beyond = {};  ///< a file that no pair is made of
+};
+const std::vector<Layout> layouts{
+    {"flying_chairs", {"data/00001_img1.ppm", "data/00001_img2.ppm", "data/00001_flow.flo", "data/00002_img1.ppm", "data/00002_img2.ppm", "data/00002_flow.flo"}},
+    {"flying_things",
+     {"frames_cleanpass/TRAIN/A/0000/left/0006.png", "frames_cleanpass/TRAIN/A/0000/left/0007.png", "frames_cleanpass/TRAIN/A/0000/left/0008.png",
+      "optical_flow/TRAIN/A/0000/into_future/left/OpticalFlowIntoFuture_0006_L.pfm", "optical_flow/TRAIN/A/0000/into_future/left/OpticalFlowIntoFuture_0007_L.pfm",
+      "optical_flow/TRAIN/A/0000/into_past/left/OpticalFlowIntoPast_0007_L.pfm", "optical_flow/TRAIN/A/0000/into_past/left/OpticalFlowIntoPast_0008_L.pfm"}},
+    {"sintel",
+     {"training/clean/alley_1/frame_0001.png", "training/clean/alley_1/frame_0002.png", "training/clean/alley_1/frame_0003.png", "training/flow/alley_1/frame_0001.flo",
+      "training/flow/alley_1/frame_0002.flo"}},
+    {"kitti_flow",
+     {"training/image_2/000000_10.png", "training/image_2/000000_11.png", "training/flow_occ/000000_10.png", "training/image_2/000001_10.png", "training/image_2/000001_11.png",
+      "training/flow_occ/000001_10.png"}},
+    {"hd1k",
+     {"hd1k_input/image_2/000000_0000.png", "hd1k_input/image_2/000000_0001.png", "hd1k_input/image_2/000000_0002.png", "hd1k_flow_gt/flow_occ/000000_0000.png",
+      "hd1k_flow_gt/flow_occ/000000_0001.png"},
+     "hd1k_flow_gt/flow_occ/000000_0002.png"}};
+
+TEST(OfficialFlow, AMissingPartnerIsNamedWhicheverItIs) {
+  for (const Layout& layout : layouts)
+    for (const std::string& gone : layout.files) {
+      const Folder folder;
+      for (const std::string& file : layout.files)
+        if (file != gone) std::ofstream(folder.file(file)) << "";
+      if (!layout.beyond.empty()) std::ofstream(folder.file(layout.beyond)) << "";
+      fs::create_directories((folder.path / gone).parent_path());
+      try {
+        test::make<Dataset>(Kind::dataset, layout.name, {{"path", folder.path.string()}});
+        ADD_FAILURE() << layout.name << " without " << gone;
+      } catch (const std::exception& error) {
+        EXPECT_THAT(error.what(), ::testing::HasSubstr((folder.path / gone).string() + " is missing")) << layout.name;
+      }
+    }
+}
+
+TEST(OfficialFlow, ThePairsOfEveryLayoutAreAllThere) {
+  for (const Layout& layout : layouts) {
+    const Folder folder;
+    for (const std::string& file : layout.files) std::ofstream(folder.file(file)) << "";
+    std::ofstream(folder.file("data/readme.txt")) << "files of other names are no part of a layout";
+    const auto data = test::make<Dataset>(Kind::dataset, layout.name, {{"path", folder.path.string()}});
+    EXPECT_EQ(data->size(Split::train), layout.name == std::string("flying_things") ? 4 : 2) << layout.name;
+  }
+}
+
+TEST(OfficialFlow, WhereTruthIsNotFiniteItIsNotValid) {
+  const Folder folder;
+  folder.ppm("00001_img1.ppm", 1), folder.ppm("00001_img2.ppm", 2);
+  Tensor flow = torch::ones({8, 16, 2});
+  flow[3][5][0] = NAN, flow[4][9][1] = INFINITY;
+  std::ofstream(folder.file("00001_flow.flo"), std::ios::binary) << flo_bytes(flow);
+  const auto data = test::make<Dataset>(Kind::dataset, "flying_chairs", {{"path", folder.path.string()}, {"crop", std::vector<std::int64_t>{8, 8}}});
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    const Batch batch = data->load(Split::train, {0}, seed);
+    EXPECT_TRUE(batch.at("valid").gt(0).equal(batch.at("flow").isfinite().all(1))) << seed;
+  }
+}
+
 /// What is written is what was read, bit for bit: the truth handed back as a prediction.
 TEST(FlowFiles, TheTruthAsAPredictionGivesTheFilesBack) {
   const Folder folder;
   const Tensor dense = torch::randn({8, 16, 2}) * 50, sparse = (torch::randn({2, 8, 16}) * 640).round() / 64;
-  folder.ppm("chairs/1-a.ppm", 1), folder.ppm("chairs/1-b.ppm", 2);
+  folder.ppm("chairs/1-img0.ppm", 1), folder.ppm("chairs/1-img1.ppm", 2);
   std::ofstream(folder.file("chairs/1-gt.flo"), std::ios::binary) << flo_bytes(dense);
   folder.png("kitti/training/image_2/000007_10.png"), folder.png("kitti/training/image_2/000007_11.png");
   write_kitti_flow(folder.file("kitti/training/flow_occ/000007_10.png").string(), sparse, torch::ones({8, 16}));
@@ -227,6 +297,27 @@ TEST(OfficialFlow, AMixHasEveryPairAsOftenAsAsked) {
   EXPECT_NE(sequence(0), sequence(1)) << "the other pass";
   EXPECT_EQ(sequence(6), sequence(7));
   EXPECT_NE(sequence(6), sequence(0));
+}
+
+std::string refusal_of_mix(Settings settings) {
+  try {
+    test::make<Dataset>(Kind::dataset, "flow_mix", std::move(settings));
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(OfficialFlow, AMixRefusesToTrainOnNothingAndNamesItsOwnOptions) {
+  const Folder folder;
+  for (const char* pass : {"clean", "final"})
+    for (const char* frame : {"frame_0001.png", "frame_0002.png"}) folder.png(std::string("sintel/training/") + pass + "/alley_1/" + frame);
+  folder.flo("sintel/training/flow/alley_1/frame_0001.flo", 1);
+  const std::string sintel = (folder.path / "sintel").string();
+
+  EXPECT_THAT(refusal_of_mix({{"sintel", sintel}, {"repeat", std::vector<std::int64_t>{0, 0, 0, 0}}}), ::testing::HasSubstr("nothing to train on"));
+  EXPECT_THAT(refusal_of_mix({{"sintel", sintel}, {"repeat", std::vector<std::int64_t>{0, 1, 1, 1}}}), ::testing::HasSubstr("nothing to train on")) << "the others are not given";
+  EXPECT_THAT(refusal_of_mix({{"sintel", sintel}, {"hd1k", std::string("no/such/folder")}}), ::testing::HasSubstr("--set dataset.hd1k=FOLDER"));
 }
 
 }  // namespace

@@ -1,11 +1,10 @@
 #pragma once
 /// \file Where the pairs of FlyingChairs, FlyingThings3D, Sintel, KITTI 2015 and HD1K lie, and the options of these sets.
 
-#include <algorithm>
-#include <filesystem>
 #include <fstream>
+#include <set>
 
-#include <zstar/sdk.hpp>
+#include "numbered.hpp"
 
 namespace zstar_flow_files {
 namespace {
@@ -39,45 +38,30 @@ inline auto official_options() {
       zstar::opt("submission", &O::submission, "Sintel and KITTI: the test split are the official test pairs, without truth, for 'zstar render'")};
 }
 
-/// A number with at least this many digits.
-inline std::string digits(std::int64_t n, std::size_t least) {
-  const std::string text = std::to_string(n);
-  return std::string(text.size() < least ? least - text.size() : 0, '0') + text;
-}
-
-/// The name of a file, `.gz` left out.
-inline fs::path bare(const fs::path& file) { return file.extension() == ".gz" ? file.stem() : file.filename(); }
-
-/// Files of a folder with this ending, compressed or not, or without an ending its folders; sorted. \throws std::runtime_error  if there is no such folder
-inline std::vector<fs::path> listed(const fs::path& folder, const std::string& ending) {
-  std::error_code error;
-  std::vector<fs::path> files;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (const std::string name = bare(entry->path()).string(); ending.empty() ? entry->is_directory() : name.size() > ending.size() && name.ends_with(ending)) files.push_back(entry->path());
-  if (error) throw std::runtime_error(folder.string() + " cannot be listed: " + error.message() + "\n  remedy: name the folder above it: --set dataset.path=FOLDER");
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 inline std::vector<std::string> passes_of(const OfficialOptions& o) { return o.passes == "both" ? std::vector<std::string>{"clean", "final"} : std::vector{o.passes}; }
 
-/// Where the pairs of a set lie. `sparse`: flow is known at some pixels only.
+/// Where the pairs of a set lie; files are matched by their numbers, and one that lacks its partner is refused. `sparse`: flow is known at some pixels only.
 struct Chairs {
   static constexpr bool sparse = false;
   static void list(const OfficialOptions& o, std::vector<Sample> (&splits)[3]) {
     const fs::path root = fs::is_directory(fs::path(o.path) / "data") ? fs::path(o.path) / "data" : fs::path(o.path);
-    const auto images = listed(root, ".ppm"), flows = listed(root, ".flo");
-    if (images.size() != 2 * flows.size())
-      throw std::runtime_error(root.string() + " has " + std::to_string(images.size()) + " images and " + std::to_string(flows.size()) + " flows; expected two images for each flow");
-    std::vector<int> marks(flows.size(), 1);
+    Numbered flows(root, "", "_flow.flo"), first(root, "", "_img1.ppm"), second(root, "", "_img2.ppm");
+    if (flows.files().empty() && first.files().empty())  // the samples that were published apart from the set
+      flows = {root, "", "-gt.flo"}, first = {root, "", "-img0.ppm"}, second = {root, "", "-img1.ppm"};
+    for (const Numbered* images : {&first, &second}) each_has(flows, *images), each_has(*images, flows);
+    std::vector<int> marks(flows.files().size(), 1);
     if (!o.split_file.empty()) {
       std::ifstream in(o.split_file);
       marks.clear();
       for (int mark = 0; in >> mark;) marks.push_back(mark);
-      if (marks.size() != flows.size())
-        throw OptionError("split_file", o.split_file + " has " + std::to_string(marks.size()) + " marks for " + std::to_string(flows.size()) + " pairs");
+      if (marks.size() != flows.files().size())
+        throw OptionError("split_file", o.split_file + " has " + std::to_string(marks.size()) + " marks for " + std::to_string(flows.files().size()) + " pairs");
     }
-    for (std::size_t i = 0; i < flows.size(); ++i) splits[marks[i] == 1 ? 0 : 1].push_back({images[2 * i], images[2 * i + 1], flows[i], static_cast<std::int64_t>(i), 0, bare(flows[i]).stem().string()});
+    std::int64_t i = 0;
+    for (const auto& [n, flow] : flows.files()) {
+      splits[marks[static_cast<std::size_t>(i)] == 1 ? 0 : 1].push_back({first.at(n, flow), second.at(n, flow), flow, i, 0, bare(flow).stem().string()});
+      ++i;
+    }
   }
 };
 
@@ -87,17 +71,19 @@ struct Things {
     const fs::path root = o.path;
     std::int64_t video = 0;
     for (const std::string& pass : passes_of(o))
-      for (const fs::path& letter : listed(root / ("frames_" + pass + "pass/TRAIN"), ""))
-        for (const fs::path& scene : listed(letter, "")) {
-          const auto images = listed(scene / "left", ".png");
-          for (const std::string direction : {"future", "past"}) {
-            const auto flows = listed(root / "optical_flow/TRAIN" / letter.filename() / scene.filename() / ("into_" + direction) / "left", ".pfm");
-            for (std::size_t i = 0; i + 1 < std::min(images.size(), flows.size()); ++i) {
-              const bool future = direction == "future";
-              const fs::path& flow = flows[future ? i : i + 1];
-              splits[0].push_back({images[future ? i : i + 1], images[future ? i + 1 : i], flow, video, static_cast<std::int64_t>(i),
-                                   (fs::path(pass) / letter.filename() / scene.filename() / direction / bare(flow).stem()).string()});
-            }
+      for (const fs::path& letter : folders(root / ("frames_" + pass + "pass/TRAIN")))
+        for (const fs::path& scene : folders(letter)) {
+          const Numbered images(scene / "left", "", ".png");
+          for (const bool future : {true, false}) {
+            const fs::path place = fs::path(letter.filename()) / scene.filename();
+            const std::string direction = future ? "future" : "past";
+            const Numbered flows(root / "optical_flow/TRAIN" / place / ("into_" + direction) / "left", future ? "OpticalFlowIntoFuture_" : "OpticalFlowIntoPast_", "_L.pfm");
+            each_has(flows, images);
+            each_step(images, [&](std::int64_t n, const fs::path& before, const fs::path& after) {
+              const fs::path& flow = future ? flows.at(n, before) : flows.at(n + 1, after);
+              splits[0].push_back({future ? before : after, future ? after : before, flow, video, n - images.files().begin()->first,
+                                   (fs::path(pass) / place / direction / bare(flow).stem()).string()});
+            });
             ++video;
           }
         }
@@ -116,13 +102,16 @@ struct Sintel {
  private:
   static std::vector<Sample> pairs(const OfficialOptions& o, const std::string& part) {
     const fs::path root = fs::path(o.path) / part;
+    const bool truth = part == "training";
     std::vector<Sample> found;
     std::int64_t video = 0;
     for (const std::string& pass : passes_of(o))
-      for (const fs::path& scene : listed(root / pass, "")) {
-        const auto images = listed(scene, ".png"), flows = part == "test" ? std::vector<fs::path>(images.size()) : listed(root / "flow" / scene.filename(), ".flo");
-        for (std::size_t i = 0; i + 1 < images.size() && i < flows.size(); ++i)
-          found.push_back({images[i], images[i + 1], flows[i], video, static_cast<std::int64_t>(i), pass + "/" + scene.filename().string() + "/frame" + digits(static_cast<std::int64_t>(i) + 1, 4)});
+      for (const fs::path& scene : folders(root / pass)) {
+        const Numbered images(scene, "frame_", ".png"), flows = truth ? Numbered(root / "flow" / scene.filename(), "frame_", ".flo") : Numbered();
+        each_has(flows, images), each_has(flows, images, /*later=*/1);
+        each_step(images, [&](std::int64_t n, const fs::path& before, const fs::path& after) {
+          found.push_back({before, after, truth ? flows.at(n, before) : fs::path(), video, n - images.files().begin()->first, pass + "/" + scene.filename().string() + "/frame" + digits(n, 4)});
+        });
         ++video;
       }
     return found;
@@ -140,11 +129,12 @@ struct Kitti {
 
  private:
   static std::vector<Sample> pairs(const fs::path& root, bool truth) {
-    const auto first = listed(root / "image_2", "_10.png"), second = listed(root / "image_2", "_11.png");
-    const auto flows = truth ? listed(root / "flow_occ", "_10.png") : std::vector<fs::path>(first.size());
+    const Numbered first(root / "image_2", "", "_10.png"), second(root / "image_2", "", "_11.png");
+    const Numbered flows = truth ? Numbered(root / "flow_occ", "", "_10.png") : Numbered();
+    each_has(first, second), each_has(second, first), each_has(flows, first);
     std::vector<Sample> found;
-    for (std::size_t i = 0; i < std::min({first.size(), second.size(), flows.size()}); ++i)
-      found.push_back({first[i], second[i], flows[i], static_cast<std::int64_t>(i), 0, "flow/" + bare(first[i]).stem().string()});
+    for (const auto& [n, image] : first.files())
+      found.push_back({image, second.at(n, image), truth ? flows.at(n, image) : fs::path(), static_cast<std::int64_t>(found.size()), 0, "flow/" + bare(image).stem().string()});
     return found;
   }
 };
@@ -152,15 +142,18 @@ struct Kitti {
 struct Hd1k {
   static constexpr bool sparse = true;
   static void list(const OfficialOptions& o, std::vector<Sample> (&splits)[3]) {
-    const fs::path images = fs::path(o.path) / "hd1k_input/image_2";
-    std::int64_t video = -1;
-    std::string before;
-    const auto flows = listed(fs::path(o.path) / "hd1k_flow_gt/flow_occ", ".png");
-    for (std::size_t i = 0; i + 1 < flows.size(); ++i) {
-      const std::string sequence = flows[i].filename().string().substr(0, 6), next = flows[i + 1].filename().string();
-      video += sequence != before;
-      before = sequence;
-      if (next.substr(0, 6) == sequence) splits[0].push_back({images / flows[i].filename(), images / next, flows[i], video, static_cast<std::int64_t>(i), flows[i].stem().string()});
+    const fs::path of_images = fs::path(o.path) / "hd1k_input/image_2", of_flows = fs::path(o.path) / "hd1k_flow_gt/flow_occ";
+    std::set<std::string> sequences;
+    for (const fs::path& folder : {of_images, of_flows})
+      for (const fs::path& file : listed(folder, ".png")) sequences.insert(bare(file).string().substr(0, 7));  // "000000_"
+    std::int64_t video = 0;
+    for (const std::string& sequence : sequences) {
+      const Numbered images(of_images, sequence, ".png"), flows(of_flows, sequence, ".png");
+      each_has(flows, images);
+      each_step(images, [&](std::int64_t n, const fs::path& before, const fs::path& after) {
+        splits[0].push_back({before, after, flows.at(n, before), video, n - images.files().begin()->first, bare(before).stem().string()});
+      });
+      ++video;
     }
   }
 };

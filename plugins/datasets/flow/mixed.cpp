@@ -24,10 +24,11 @@ class Mixed final : public Pairs {
   Mixed(const Options& o, zstar::Host& host) {
     if (o.sintel.empty()) throw OptionError("sintel", "sintel is not set; name the folder of the data: --set dataset.sintel=FOLDER");
     if (o.repeat.size() != 4) throw OptionError("repeat", "repeat has " + std::to_string(o.repeat.size()) + " numbers; expected four");
-    add<Sintel>(o.sintel, {.passes = "both", .crop = o.crop, .min_scale = -0.2, .max_scale = 0.6}, o.repeat[0], host);
-    add<Kitti>(o.kitti, {.crop = o.crop, .min_scale = -0.3, .max_scale = 0.5}, o.repeat[1], host);
-    add<Hd1k>(o.hd1k, {.crop = o.crop, .min_scale = -0.5, .max_scale = 0.2}, o.repeat[2], host);
-    add<Things>(o.things, {.crop = o.crop, .min_scale = -0.2, .max_scale = 0.6}, o.repeat[3], host);
+    add<Sintel>("sintel", o.sintel, {.passes = "both", .crop = o.crop, .min_scale = -0.2, .max_scale = 0.6}, o.repeat[0], host);
+    add<Kitti>("kitti", o.kitti, {.crop = o.crop, .min_scale = -0.3, .max_scale = 0.5}, o.repeat[1], host);
+    add<Hd1k>("hd1k", o.hd1k, {.crop = o.crop, .min_scale = -0.5, .max_scale = 0.2}, o.repeat[2], host);
+    add<Things>("things", o.things, {.crop = o.crop, .min_scale = -0.2, .max_scale = 0.6}, o.repeat[3], host);
+    if (size(Split::train) == 0) throw OptionError("repeat", "repeat leaves nothing to train on: the sets that are given have 0; expected 1 or more for one of them");
   }
 
   zstar::Description describe() const override { return {{{"channels", 3}}}; }
@@ -59,10 +60,10 @@ class Mixed final : public Pairs {
   };
 
   template <class Layout>
-  void add(const std::string& path, OfficialOptions o, std::int64_t repeat, zstar::Host& host) {
+  void add(const std::string& option, const std::string& path, OfficialOptions o, std::int64_t repeat, zstar::Host& host) {
     if (path.empty()) return;
     o.path = path;
-    parts_.push_back({std::make_unique<Official<Layout>>(o, host), repeat});
+    parts_.push_back({std::make_unique<Official<Layout>>(o, host, option), repeat});
   }
 
   /// The part that a sample is of, and its index there.

@@ -17,11 +17,16 @@ class Official final : public Pairs {
   using Options = OfficialOptions;
   static auto options() { return official_options(); }
 
-  Official(const Options& o, zstar::Host&) {
+  /// \param option  of the data set that named the folder
+  Official(const Options& o, zstar::Host&, const std::string& option = "path") {
     if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the data: --set dataset.path=FOLDER");
     if (!o.crop.empty() && o.crop.size() != 2) throw OptionError("crop", "crop has " + std::to_string(o.crop.size()) + " numbers; expected height and width");
     if (o.min_scale > o.max_scale) throw OptionError("min_scale", "min_scale is above max_scale");
-    Layout::list(o, splits_);
+    try {
+      Layout::list(o, splits_);
+    } catch (const NoFolder& error) {
+      throw std::runtime_error(error.what() + ("\n  remedy: name the folder above it: --set dataset." + option + "=FOLDER"));
+    }
     if (o.submission && splits_[2].empty()) throw OptionError("submission", o.path + " has no test pairs in the official layout; Sintel and KITTI have some");
     if (splits_[0].empty() && splits_[2].empty()) throw std::runtime_error(o.path + " has no pair of images with flow in the official layout");
     augmentation_ = {.crop = o.crop, .min_scale = o.min_scale, .max_scale = o.max_scale, .jitter = Layout::sparse ? 0.3 : 0.4, .hue = (Layout::sparse ? 0.3 : 0.5) / 3.14,
@@ -44,7 +49,10 @@ class Official final : public Pairs {
     const Pair whole{image(s.image1), image(s.image2), field.flow, field.valid};
     for (const auto& [file, sizes] : {std::pair(s.image1, whole.image1.sizes()), std::pair(s.image2, whole.image2.sizes())})
       if (sizes.slice(1) != whole.valid.sizes()) zstar::formats::damaged(file, "has another size than the flow " + s.flow.string());
-    return split == Split::train ? Augmentor(augmentation_, seed)(whole) : whole;
+    if (split != Split::train) return whole;
+    Pair changed = Augmentor(augmentation_, seed)(whole);
+    if (!Layout::sparse) changed.valid = known(changed.flow);  // scaling mixes neighbours
+    return changed;
   }
   std::string name(Split split, std::int64_t index) const override { return of(split)[static_cast<std::size_t>(index)].name; }
   bool sparse() const override { return Layout::sparse; }
@@ -55,8 +63,10 @@ class Official final : public Pairs {
   static FlowField flow_of(const fs::path& file) {
     if (Layout::sparse) return read_kitti_flow(read_file(file));
     const Tensor flow = (bare(file).extension() == ".pfm" ? read_pfm(read_file(file)).narrow(2, 0, 2) : read_flo(read_file(file))).permute({2, 0, 1}).contiguous();
-    return {flow, (flow.abs() < 1000).all(0).to(torch::kFloat32)};
+    return {flow, known(flow)};
   }
+  /// Where dense flow counts: below 1000 pixels, and so not where it is no number. [2, H, W] → [H, W]
+  static Tensor known(const Tensor& flow) { return (flow.abs() < 1000).all(0).to(torch::kFloat32); }
 
   std::vector<Sample> splits_[3];
   Augmentation augmentation_;

@@ -17,7 +17,7 @@ inline Tensor side_by_side(const Pair& pair, const Tensor& flow) {
   std::vector<Tensor> panels{pair.image1.permute({1, 2, 0}).round().clamp(0, 255).to(torch::kUInt8)};
   double longest = 0;
   if (pair.flow.defined()) {
-    const Tensor known = pair.valid >= 0.5, truth = pair.flow * known;
+    const Tensor known = (pair.valid >= 0.5) & pair.flow.isfinite().all(0), truth = torch::where(known, pair.flow, torch::zeros_like(pair.flow));
     longest = truth.norm(2, {0}).max().item<double>();
     panels.push_back(colours_of(truth, longest) * known.unsqueeze(2));
   }
