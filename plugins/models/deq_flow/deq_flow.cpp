@@ -39,7 +39,7 @@ auto option_table() {
       zstar::choice("border", &O::border, "of the flow in convex up-sampling: zero as published checkpoints expect, or replicated", {"zero", "replicate"}),
       zstar::choice("padding", &O::padding, "of images to multiples of 8: both_sides (Sintel) or bottom (KITTI)", {"both_sides", "bottom"}),
       protocol_option(&O::protocol),
-      zstar::choice("warm_start", &O::warm_start, "in evaluation, from the frame before of the same sequence: its flow carried forward, or its flow and hidden state",
+      zstar::choice("warm_start", &O::warm_start, "in evaluation, from the frame before of the same sequence, pair by pair: its flow carried forward, or its flow and hidden state",
                     {"none", "flow", "state"}),
       zstar::opt("dropout", &O::dropout, "of whole channels of the features", zstar::from_below(0.0, 1.0)),
       zstar::opt("encoder", &O::encoder, "channels of the three stages of the encoders", zstar::at_least(1)),
@@ -107,6 +107,36 @@ class DeqFlow final : public zstar::Model, public zstar::Predicts, public zstar:
   ///   eighth of the size; perhaps sequence and frame, int64 [B], for warm starts
   /// \return  flow of every returned state, [B, 2, H, W]
   std::vector<Tensor> forward(const zstar::Batch& batch) override {
+    const std::int64_t pairs = batch.at("image1").size(0);
+    if (is_training() || o_.warm_start == "none" || pairs == 1) return flows_of(batch);
+    std::vector<std::vector<Tensor>> flows;  // of each pair: it may be the start of the next
+    for (std::int64_t i = 0; i < pairs; ++i) flows.push_back(flows_of(alone(batch, i)));
+    std::vector<Tensor> joined;
+    for (std::size_t k = 0; k < flows[0].size(); ++k) {
+      std::vector<Tensor> state;
+      for (const auto& pair : flows) state.push_back(pair[k]);
+      joined.push_back(torch::cat(state));
+    }
+    return joined;
+  }
+
+  Tensor loss(const Tensor& output, const zstar::Batch& batch) override { return flow_loss(output, batch.at("flow"), batch.at("valid")); }
+
+  zstar::Sums measure(const Tensor& output, const zstar::Batch& batch) override {
+    return flow_sums(output, batch.at("flow"), batch.at("valid"), o_.protocol == "all_pixels");
+  }
+
+  std::vector<zstar::Metric> summarise(const zstar::Sums& sums) const override { return flow_metrics(sums, o_.protocol); }
+
+ private:
+  static zstar::Batch alone(const zstar::Batch& batch, std::int64_t i) {
+    zstar::Batch one;
+    for (const auto& [name, tensor] : batch.tensors) one.tensors.emplace_back(name, tensor.narrow(0, i, 1));
+    if (!batch.ids.empty()) one.ids = {batch.ids[static_cast<std::size_t>(i)]};
+    return one;
+  }
+
+  std::vector<Tensor> flows_of(const zstar::Batch& batch) {
     const Tensor& image = batch.at("image1");
     const Padding padding(image.size(2), image.size(3), o_.padding == "bottom");
     const auto scaled = [&](const char* name) { return padding.pad(2 * batch.at(name) / 255 - 1); };
@@ -121,15 +151,6 @@ class DeqFlow final : public zstar::Model, public zstar::Predicts, public zstar:
     return flows;
   }
 
-  Tensor loss(const Tensor& output, const zstar::Batch& batch) override { return flow_loss(output, batch.at("flow"), batch.at("valid")); }
-
-  zstar::Sums measure(const Tensor& output, const zstar::Batch& batch) override {
-    return flow_sums(output, batch.at("flow"), batch.at("valid"), o_.protocol == "all_pixels");
-  }
-
-  std::vector<zstar::Metric> summarise(const zstar::Sums& sums) const override { return flow_metrics(sums, o_.protocol); }
-
- private:
   /// f for one solve of the state (h, c): attention, correlation, the context's share of the gates and all weights are fixed here.
   zstar::FixedPointMap map(const Tensor& features, const Tensor& context, const Tensor& origin) {
     const auto halves = features.chunk(2);
@@ -172,7 +193,7 @@ class DeqFlow final : public zstar::Model, public zstar::Predicts, public zstar:
     return {o_.warm_start == "state" ? before_.hidden : h, origin + torch::stack(flows)};
   }
 
-  /// Whether every sample is the next frame of the sequence that the same place of the last batch was in.
+  /// Whether this pair is the next of the sequence that the last one was in.
   bool follows(const zstar::Batch& batch, const Tensor& origin) const {
     return before_.flow.defined() && batch.has("sequence") && batch.has("frame") && before_.flow.sizes() == origin.sizes() &&
            before_.sequence.equal(batch.at("sequence")) && (before_.frame + 1).equal(batch.at("frame"));

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "correlation.hpp"
+#include "errors.hpp"
 #include "upsample.hpp"
 #include "tests/support/model_host.hpp"
 #include "zstar/testing/matchers.hpp"
@@ -141,17 +142,46 @@ TEST(DeqFlow, WarmStartFollowsASequenceAndForgetsAtAnother) {
   Small cold, warm({{"warm_start", std::string("flow")}});
   const torch::NoGradGuard no_grad;
   cold.model->eval(), warm.model->eval();
-  Batch batch = cold.batch();
-  const auto frame = [&](std::int64_t sequence, std::int64_t number) {
-    Batch b = batch;
-    b.tensors.push_back({"sequence", torch::full({2}, sequence, torch::kInt64)});
-    b.tensors.push_back({"frame", torch::full({2}, number, torch::kInt64)});
+  const Batch pairs = cold.batch();
+  const auto frames = [&](std::int64_t sequence, const std::vector<std::int64_t>& numbers) {
+    Batch b;
+    for (const auto& [name, t] : pairs.tensors) b.tensors.emplace_back(name, t.narrow(0, 0, 1).repeat_interleave(static_cast<std::int64_t>(numbers.size()), 0));
+    b.tensors.emplace_back("sequence", torch::full_like(torch::tensor(numbers), sequence));
+    b.tensors.emplace_back("frame", torch::tensor(numbers));
     return b;
   };
-  const Tensor first = warm.model->forward(frame(0, 0)).back();
-  EXPECT_TRUE(first.equal(cold.model->forward(frame(0, 0)).back()));
-  EXPECT_FALSE(warm.model->forward(frame(0, 1)).back().equal(first));  // started elsewhere, four evaluations do not reach the end
-  EXPECT_TRUE(warm.model->forward(frame(1, 2)).back().equal(first));
+  const Tensor first = warm.model->forward(frames(0, {0})).back(), second = warm.model->forward(frames(0, {1})).back();
+  EXPECT_TRUE(first.equal(cold.model->forward(frames(0, {0})).back()));
+  EXPECT_FALSE(second.equal(first));  // started elsewhere, four evaluations do not reach the end
+  EXPECT_TRUE(warm.model->forward(frames(1, {2})).back().equal(first));
+
+  EXPECT_TRUE(warm.model->forward(frames(0, {0, 1})).back().equal(torch::cat({first, second}))) << "one after another in a batch too";
+}
+
+const Tensor ones = torch::ones({1, 2, 2}, f64);
+
+TEST(DeqFlow, TruthThatIsNotFiniteCountsForNothing) {
+  for (const double strange : {static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    const Tensor prediction = torch::full({1, 2, 2, 2}, 3.0, f64).requires_grad_(), truth = torch::zeros({1, 2, 2, 2}, f64), valid = ones.clone(), holes = truth.clone();
+    holes[0][0][1][0] = strange;
+    valid[0][1][0] = 0;
+
+    const Tensor loss = flow_loss(prediction, holes, ones);
+    loss.backward();
+
+    EXPECT_EQ(loss.item<double>(), flow_loss(prediction, truth, valid).item<double>());
+    EXPECT_EQ(prediction.grad().abs().sum().item<double>(), 6.0 / 8) << "three pixels of four";
+    EXPECT_EQ(flow_sums(prediction.detach(), holes, ones, /*all_pixels=*/true), flow_sums(prediction.detach(), truth, valid, /*all_pixels=*/false));
+    EXPECT_EQ(flow_sums(prediction.detach(), holes, ones, /*all_pixels=*/false), flow_sums(prediction.detach(), truth, valid, /*all_pixels=*/false));
+  }
+}
+
+TEST(DeqFlow, AnImageWithoutAPixelThatCountsIsNoneOfTheMean) {
+  const Tensor prediction = torch::full({2, 2, 2, 2}, 3.0, f64), truth = torch::zeros({2, 2, 2, 2}, f64), valid = torch::cat({ones, 0 * ones});
+  const auto epe = [&](const Tensor& of) { return flow_metrics(flow_sums(prediction, truth, of, /*all_pixels=*/false), "images")[0].value; };
+
+  EXPECT_DOUBLE_EQ(epe(valid), 3 * std::sqrt(2.0));
+  EXPECT_TRUE(std::isnan(epe(0 * valid))) << "no pixel, no error";
 }
 
 }  // namespace

@@ -16,9 +16,10 @@ inline Tensor counted(const Tensor& truth, const Tensor& valid, double longest =
   return ((valid >= 0.5) & (truth.norm(2, {1}) < longest)).to(truth.scalar_type());
 }
 
-/// mean |pred − truth| · counted, over all entries: those that do not count stand in the denominator, as published.
-inline Tensor flow_loss(const Tensor& prediction, const Tensor& truth, const Tensor& valid) {
-  return ((prediction - truth).abs() * counted(truth, valid).unsqueeze(1)).mean();
+/// mean |pred − truth| · counted, over all entries: those that do not count stand in the denominator, as published, whatever their truth holds.
+inline Tensor flow_loss(const Tensor& prediction, const Tensor& truth, const Tensor& valid, double longest = 400) {
+  const Tensor error = prediction - torch::where(counted(truth, valid, longest).unsqueeze(1) > 0, truth, prediction.detach());
+  return error.abs().mean();
 }
 
 /// ‖pred − truth‖ of every pixel, [B, H, W]
@@ -27,15 +28,15 @@ inline Tensor end_point_error(const Tensor& prediction, const Tensor& truth) { r
 /// KITTI's outliers: more than 3 pixels and more than 5 % of the length.
 inline Tensor outliers(const Tensor& error, const Tensor& truth) { return (error > 3) & (error / truth.norm(2, {1}) > 0.05); }
 
-/// Sums over a batch for the protocols of summarise().
+/// Sums over a batch for the protocols of summarise(); pixels whose truth is not finite never count, nor do images without a pixel that counts.
 inline zstar::Sums flow_sums(const Tensor& prediction, const Tensor& truth, const Tensor& valid, bool all_pixels) {
-  const Tensor error = end_point_error(prediction, truth), inside = all_pixels ? torch::ones_like(valid, torch::kBool) : valid >= 0.5;
+  const Tensor finite = truth.isfinite().all(1), error = end_point_error(prediction, truth), inside = all_pixels ? finite : (valid >= 0.5) & finite;
   const auto sum = [&](const Tensor& t) { return (t & inside).sum().item<double>(); };
   const Tensor per_image = torch::where(inside, error, torch::zeros_like(error)).flatten(1).sum(1), count = inside.flatten(1).sum(1);
   return {{"error", per_image.sum().item<double>()},
           {"pixels", count.sum().item<double>()},
           {"image_means", (per_image / count.clamp_min(1)).sum().item<double>()},
-          {"images", static_cast<double>(error.size(0))},
+          {"images", static_cast<double>((count > 0).sum().item<std::int64_t>())},
           {"within_1", sum(error < 1)},
           {"within_3", sum(error < 3)},
           {"within_5", sum(error < 5)},
@@ -49,14 +50,14 @@ auto protocol_option(std::string O::*member) {
                        {"all_pixels", "valid", "images"});
 }
 
-/// End-point error by the protocol, and shares of pixels in percent.
+/// End-point error by the protocol, and shares of pixels in percent; of no pixels they are no numbers.
 inline std::vector<zstar::Metric> flow_metrics(const zstar::Sums& sums, const std::string& protocol) {
   const auto of = [&](const char* name) {
     const auto found = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.first == name; });
     return found == sums.end() ? 0.0 : found->second;
   };
-  const auto share = [&](const char* name) { return 100 * of(name) / std::max(of("pixels"), 1.0); };
-  const double epe = protocol == "images" ? of("image_means") / std::max(of("images"), 1.0) : of("error") / std::max(of("pixels"), 1.0);
+  const auto share = [&](const char* name) { return 100 * of(name) / of("pixels"); };
+  const double epe = protocol == "images" ? of("image_means") / of("images") : of("error") / of("pixels");
   return {{"epe", epe, false}, {"1px", share("within_1"), true}, {"3px", share("within_3"), true}, {"5px", share("within_5"), true}, {"f1_all", share("outliers"), false}};
 }
 

@@ -8,16 +8,16 @@ namespace {
 
 using torch::Tensor;
 
-/// Every pixel as a convex combination of the 3x3 coarse flows around it, times 8.
-/// \param flow  [B, 2, h, w] \param mask  logits, channel k·64 + i·8 + j for tap k of pixel (8y + i, 8x + j), [B, 576, h, w]
+/// Every pixel as a convex combination of the 3x3 coarse flows around it, times n, the factor.
+/// \param flow  [B, 2, h, w] \param mask  logits, channel k·n² + i·n + j for tap k of pixel (ny + i, nx + j), [B, 9n², h, w]
 /// \param replicate  the flow goes on beyond the border; else it is 0 there, as published checkpoints expect
-/// \return [B, 2, 8h, 8w] \par Source  Teed & Deng, RAFT, ECCV 2020, section 3.3
-inline Tensor upsample_convex(const Tensor& flow, const Tensor& mask, bool replicate = false) {
+/// \return [B, 2, nh, nw] \par Source  Teed & Deng, RAFT, ECCV 2020, section 3.3
+inline Tensor upsample_convex(const Tensor& flow, const Tensor& mask, bool replicate = false, std::int64_t n = 8) {
   const std::int64_t b = flow.size(0), h = flow.size(2), w = flow.size(3);
-  const Tensor scaled = 8 * flow, padded = replicate ? torch::replication_pad2d(scaled, {1, 1, 1, 1}) : torch::constant_pad_nd(scaled, {1, 1, 1, 1});
+  const Tensor scaled = n * flow, padded = replicate ? torch::replication_pad2d(scaled, {1, 1, 1, 1}) : torch::constant_pad_nd(scaled, {1, 1, 1, 1});
   const Tensor taps = torch::im2col(padded, {3, 3}, {1, 1}, {0, 0}, {1, 1}).view({b, 2, 9, 1, h, w});
-  const Tensor weights = torch::softmax(mask.view({b, 1, 9, 64, h, w}), 2);
-  return (weights * taps).sum(2).view({b, 2, 8, 8, h, w}).permute({0, 1, 4, 2, 5, 3}).reshape({b, 2, 8 * h, 8 * w});
+  const Tensor weights = torch::softmax(mask.view({b, 1, 9, n * n, h, w}), 2);
+  return (weights * taps).sum(2).view({b, 2, n, n, h, w}).permute({0, 1, 4, 2, 5, 3}).reshape({b, 2, n * h, n * w});
 }
 
 /// Eight times the flow at eight times the size, bilinear with aligned corners. [B, 2, h, w] → [B, 2, 8h, 8w]
