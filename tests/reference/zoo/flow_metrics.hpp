@@ -7,9 +7,9 @@
 
 namespace zstar::reference::zoo {
 
-inline void compare_training_metrics(Case& c, const Tensor& prediction, const Tensor& truth, const Tensor& valid) {
-  const Tensor short_enough = zstar_flow::counted(truth, torch::ones_like(valid));
-  const Tensor map = zstar_flow::counted(truth, valid).unsqueeze(1) * (short_enough * zstar_flow::end_point_error(prediction, truth)).unsqueeze(0);
+inline void compare_training_metrics(Case& c, const Tensor& prediction, const Tensor& truth, const Tensor& valid, double longest = 400) {
+  const Tensor short_enough = zstar_flow::counted(truth, torch::ones_like(valid), longest);
+  const Tensor map = zstar_flow::counted(truth, valid, longest).unsqueeze(1) * (short_enough * zstar_flow::end_point_error(prediction, truth)).unsqueeze(0);
   const auto mean = [](const Tensor& t) { return t.to(torch::kFloat64).flatten(1).mean(1); };
   c.compare("output/epe_map", map);
   c.compare("output/metric_epe", mean(map));

@@ -40,7 +40,7 @@ void run_corr(Case& c) {
 
 void run_upsample(Case& c) {
   Weighed w(c);
-  w.result("flow_up", zstar_flow::upsample_convex(w.input("flow"), w.input("mask")));
+  w.result("flow_up", zstar_flow::upsample_convex(w.input("flow"), w.input("mask"), /*replicate=*/false, c.settings.at("factor")));
   w.finish();
 }
 
@@ -114,17 +114,18 @@ double sum_of(const Sums& sums, const std::string& name) {
 void run_losses(Case& c) {
   const Tensor &truth = c.at("input/flow_gt"), &valid = c.at("input/valid");
   const std::int64_t n = c.settings.at("n_preds");
+  const double longest = c.settings.at("max_flow");
   std::vector<Tensor> predictions;
   Tensor loss = torch::zeros({}, torch::kFloat64);
   for (std::int64_t k = 0; k < n; ++k) {
     predictions.push_back(c.leaf("input/pred_" + std::to_string(k)));
-    loss = loss + training::correction_weight("exp", c.settings.at("gamma"), /*bias=*/0, n, k) * zstar_flow::flow_loss(predictions.back(), truth, valid);
+    loss = loss + training::correction_weight("exp", c.settings.at("gamma"), /*bias=*/0, n, k) * zstar_flow::flow_loss(predictions.back(), truth, valid, longest);
   }
   c.compare("output/loss", loss);
   loss.backward();
   for (std::int64_t k = 0; k < n; ++k) c.compare("grad/input/pred_" + std::to_string(k), predictions[static_cast<std::size_t>(k)].grad());
   const Tensor last = predictions.back().detach();
-  compare_training_metrics(c, last, truth, valid);
+  compare_training_metrics(c, last, truth, valid, longest);
   const Sums all = zstar_flow::flow_sums(last, truth, valid, /*all_pixels=*/true), inside = zstar_flow::flow_sums(last, truth, valid, /*all_pixels=*/false);
   const auto number = [&](const std::string& name, double value) { c.compare("output/" + name, torch::tensor(value, torch::kFloat64)); };
   number("eval_all_epe", sum_of(all, "error") / sum_of(all, "pixels"));
