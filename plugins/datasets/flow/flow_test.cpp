@@ -61,6 +61,14 @@ TEST(FlowFiles, KittiFlowGoesRoundToTheNearestSixtyFourth) {
   fs::remove(file);
 }
 
+TEST(FlowFiles, Y12KittiFlowIsRoundedAndCutInsteadOfWrapped) {
+  const fs::path file = fs::temp_directory_path() / ("zstar-kitti-range-" + std::to_string(::getpid()) + ".png");
+  write_kitti_flow(file.string(), torch::tensor({{{600.0, -600.0, 0.012}}, {{0.0, 0.0, 0.0}}}), torch::ones({1, 3}));
+  const Tensor u = read_kitti_flow(zstar::formats::read_file(file)).flow[0][0];
+  EXPECT_TRUE(u.equal(torch::tensor({511.984375f, -512.0f, 0.015625f}))) << u;  // 65535, 0 and the nearest sixty-fourth
+  fs::remove(file);
+}
+
 TEST(FlowColours, OppositeFlowsHaveOppositeHues) {
   const Tensor flow = torch::tensor({{{5.0, -5.0}}, {{0.0, 0.0}}});
   const Tensor colours = colours_of(flow);
@@ -99,7 +107,37 @@ TEST(FlowAugmentation, FlowStaysTrueUnderScaleFlipsAndCrops) {
   }
 }
 
-TEST(FlowAugmentation, TheSeedDecides) {
+/// As published: rounded half to even, nothing in row and column 0, of several the last.
+TEST(FlowAugmentation, Y13SparseVectorsAreCarriedToTheirPixels) {
+  const Tensor flow = torch::zeros({2, 4, 6}), valid = torch::zeros({4, 6});
+  const auto know = [&](std::int64_t y, std::int64_t x, double u) { valid[y][x] = 1, flow[0][y][x] = u, flow[1][y][x] = -u; };
+  know(0, 4, 1), know(2, 0, 2), know(1, 1, 3), know(2, 5, 4), know(3, 5, 5);
+
+  const auto [carried, known] = resize_sparse(flow, valid, 0.5, 0.5);
+
+  EXPECT_EQ(carried.sizes(), (std::vector<std::int64_t>{2, 2, 3}));
+  Tensor want = torch::zeros({2, 3});
+  want[1][2] = 1;  // (2, 5) goes to (1, 2.5 → 2); (3, 5) to (1.5 → 2, 2), beyond the image; (1, 1) to (0.5 → 0, 0)
+  EXPECT_TRUE(known.equal(want)) << known;
+  EXPECT_TRUE(carried[0].equal(2 * want) && carried[1].equal(-2 * want)) << carried;
+}
+
+TEST(FlowAugmentation, ErasedRectanglesAreOfTheSecondFrameAloneAndVerticalFlipsTurnV) {
+  const Tensor image = torch::rand({3, 200, 200}) * 255, flow = torch::stack({torch::full({200, 200}, 1.0f), torch::full({200, 200}, 2.0f)});
+  Augmentation o{.crop = {192, 192}, .min_scale = 0, .max_scale = 0, .jitter = 0, .hue = 0, .flip_horizontal = 0, .flip_vertical = 1, .sparse = true};
+  int erased = 0;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    const Pair p = Augmentor(o, seed)({image, image, flow, torch::ones({200, 200})});
+    if (p.valid.sum().item<double>() == 192.0 * 192.0) {  // not scaled
+      EXPECT_TRUE(p.flow[0].eq(1).all().item<bool>() && p.flow[1].eq(-2).all().item<bool>()) << seed;
+    }
+    erased += !p.image1.equal(p.image2);
+  }
+  EXPECT_GT(erased, 3);  // half of the pairs
+  EXPECT_LT(erased, 17);
+}
+
+TEST(FlowAugmentation, Y15TheSeedDecides) {
   const Pair p{torch::rand({3, 64, 64}) * 255, torch::rand({3, 64, 64}) * 255, torch::rand({2, 64, 64}), torch::ones({64, 64})};
   const Augmentation o{.crop = {32, 32}};
   EXPECT_TRUE(Augmentor(o, 5)(p).image2.equal(Augmentor(o, 5)(p).image2));

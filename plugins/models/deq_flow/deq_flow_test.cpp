@@ -26,7 +26,7 @@ double sample(const Tensor& level, double x, double y) {
   return sum;
 }
 
-TEST(DeqFlow, LookupSamplesTheWindowOfEveryLevel) {
+TEST(DeqFlow, Y1LookupSamplesTheWindowOfEveryLevelTransposed) {
   torch::manual_seed(1);
   const auto volume = correlation_volume(torch::randn({1, 3, 4, 5}, f64), torch::randn({1, 3, 4, 5}, f64), 2);
   const Tensor at = torch::rand({1, 2, 4, 5}, f64) * 9 - 2;
@@ -73,6 +73,28 @@ TEST(DeqFlow, ConvexUpsamplingOfAConstantFlowIsEightTimesIt) {
   EXPECT_THAT(up, near(torch::full({1, 2, 24, 32}, 8.0, f64), 1e-12));  // weights sum to one
 }
 
+TEST(DeqFlow, Y14ConvexUpsamplingDrawsTheBorderToZeroUnlessItIsReplicated) {
+  const Tensor flow = torch::ones({1, 2, 3, 4}, f64), mask = torch::zeros({1, 576, 3, 4}, f64);
+  const Tensor published = upsample_convex(flow, mask), replicated = upsample_convex(flow, mask, /*replicate=*/true);
+
+  EXPECT_NEAR(published[0][0][0][0].item<double>(), 8 * 4 / 9.0, 1e-14);  // four of nine taps lie inside
+  EXPECT_NEAR(published[0][0][0][12].item<double>(), 8 * 6 / 9.0, 1e-14);
+  EXPECT_NEAR(published[0][0][12][12].item<double>(), 8, 1e-14);
+  EXPECT_NEAR(replicated[0][0][0][0].item<double>(), 8, 1e-14);
+}
+
+/// Two images whose errors and valid pixels differ: what is invalid counts for nothing, and each image is judged by its own mask.
+TEST(DeqFlow, Y4Y5ErrorsAreOfValidPixelsAndOfTheirOwnImage) {
+  const Tensor truth = torch::zeros({2, 2, 2, 2}, f64), prediction = truth.clone(), valid = torch::zeros({2, 2, 2}, f64);
+  prediction[0][0].fill_(2), prediction[1][1].fill_(10);  // errors 2 and 10
+  valid[0][0][0] = 1, valid[1].fill_(1);                  // one pixel, and four
+  const auto of = [&](const char* protocol) { return flow_metrics(flow_sums(prediction, truth, valid, /*all_pixels=*/false), protocol); };
+
+  EXPECT_NEAR(of("valid")[0].value, (2 + 4 * 10) / 5.0, 1e-13);
+  EXPECT_NEAR(of("images")[0].value, (2 + 10) / 2.0, 1e-13);
+  EXPECT_NEAR(of("valid")[2].value, 100 / 5.0, 1e-12) << "one of five is within three pixels";
+}
+
 TEST(DeqFlow, PaddingIsUndone) {
   for (const bool bottom : {false, true}) {
     const Padding padding(13, 18, bottom);
@@ -112,6 +134,31 @@ struct Small {
     return {{{"image1", image}, {"image2", image.roll({1, 2}, {2, 3})}, {"flow", torch::ones({2, 2, 32, 40}, f64)}, {"valid", torch::ones({2, 32, 40}, f64)}}, {}};
   }
 };
+
+TEST(DeqFlow, Y2TheNormOfAStridedBlockHasTwoNamesAndIsOneTensor) {
+  const Small small;
+  const auto named = small.model->named_parameters();
+  for (const std::string block : {"cnet.layer2.0.", "cnet.layer3.0."})
+    for (const char* entry : {"weight", "bias"}) {
+      const Tensor *norm = named.find(block + "norm3." + entry), *shortcut = named.find(block + "downsample.1." + entry);
+      ASSERT_TRUE(norm && shortcut) << block;
+      EXPECT_TRUE(norm->is_same(*shortcut));
+    }
+}
+
+TEST(DeqFlow, Y17TheStatisticsOfTheContextMoveAfterAValidationAsBefore) {
+  for (const bool frozen : {false, true}) {
+    Small small({{"batch_norm", std::string(frozen ? "frozen" : "active")}});
+    const Tensor seen = small.model->named_buffers()["cnet.norm1.num_batches_tracked"];
+    const auto steps = [&] { return small.model->forward(small.batch()), seen.item<std::int64_t>(); };
+    small.model->train();
+    EXPECT_EQ(steps(), frozen ? 0 : 1);
+    small.model->eval();
+    EXPECT_EQ(steps(), frozen ? 0 : 1);
+    small.model->train();
+    EXPECT_EQ(steps(), frozen ? 0 : 2);
+  }
+}
 
 TEST(DeqFlow, CorrelationOnDemandGivesTheSameLossAndGradient) {
   for (const bool gma : {false, true}) {

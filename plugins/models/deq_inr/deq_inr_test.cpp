@@ -18,9 +18,10 @@ struct Built {
   std::shared_ptr<Model> model;
   std::vector<Solved> solves;
 
-  Built(const std::string& name, const Settings& settings, const std::string& gradient = "implicit", const Settings& gradient_settings = {}) {
+  Built(const std::string& name, const Settings& settings, const std::string& gradient = "implicit", const Settings& gradient_settings = {},
+        const gradient::Options& sampled = {}) {
     const solve::Options options{.tolerance = 1e-13, .max_evaluations = 200, .stall_window = 0};
-    layer.reset(new gradient::Layer(test::layer(gradient, options, options, "anderson", "anderson", gradient_settings)));
+    layer.reset(new gradient::Layer(test::layer(gradient, options, options, "anderson", "anderson", gradient_settings, sampled)));
     layer->record_into(&solves);
     host = std::make_unique<test::ModelHost>(layer, test::make<Norm>(Kind::norm, "weight_norm"), Description{{{"coordinates", 2}, {"values", 3}, {"points", 7}}});
     model = test::catalogue().create<Model>(Kind::model, name, settings, *host);
@@ -146,6 +147,51 @@ TEST(DeqInr, NegativeWidthsOfWindowsAreClampedUnlessFree) {
     gamma.zero_();
     const Tensor zero = b.model->forward(points()).back().detach();
     EXPECT_EQ(negative.allclose(zero), std::string(window) == "positive");
+  }
+}
+
+TEST_P(EveryForm, Y22OutputsDifferentiateByTheirCoordinates) {
+  const auto [form, layers] = GetParam();
+  torch::manual_seed(2);
+  Built b("deq_inr", small(form, "solve", layers));
+  Batch batch = points();
+  const Tensor x = batch.tensors[0].second.requires_grad_(), v = test::randn({7, 2}, 8);
+  const Tensor gradient = torch::autograd::grad({b.model->forward(batch).back().sum()}, {x})[0];
+  const torch::NoGradGuard no_grad;
+  const auto at = [&](double step) { return b.model->forward({{{"coordinates", x + step * v}, batch.tensors[1]}, {}}).back().sum().item<double>(); };
+  EXPECT_NEAR((gradient * v).sum().item<double>(), (at(1e-5) - at(-1e-5)) / 2e-5, 1e-6 * (1 + gradient.norm().item<double>()));  // h² times the third derivative
+}
+
+TEST_P(EveryForm, Y25OnePointIsABatchAndEqualsItselfAmongOthers) {
+  const auto [form, layers] = GetParam();
+  torch::manual_seed(2);
+  Built b("deq_inr", small(form, "solve", layers));
+  const torch::NoGradGuard no_grad;
+  const Batch all = points();
+  const Tensor one = b.model->forward({{{"coordinates", all.tensors[0].second.narrow(0, 3, 1)}, {"values", all.tensors[1].second.narrow(0, 3, 1)}}, {}}).back();
+  EXPECT_TRUE(one.allclose(b.model->forward(all).back().narrow(0, 3, 1), 0, 1e-10));  // both solved to 1e-13
+}
+
+TEST(DeqInr, Y27TheResidualOfStatesCarriedOnIsShownWhenAskedFor) {
+  torch::manual_seed(2);
+  Settings asked = small("siren_like", "cached");
+  asked.push_back({"cached_evaluations", std::int64_t{1}});
+  Built b("deq_inr", asked, "phantom");
+  b.model->forward(points());
+  const torch::NoGradGuard no_grad;
+  for (const Tensor& p : b.model->parameters()) Tensor(p).mul_(1.01);  // a step of training: the states carried are those of before
+  b.model->forward(points());
+  const Report& report = b.solves.back().equilibrium.forward.back();
+  EXPECT_EQ(report.calls, 1);
+  for (const double residual : report.relative) EXPECT_GT(residual, 1e-6);
+}
+
+TEST(DeqInr, Y19EverySampledStateIsSupervisedUnlessTheLastAloneIsAskedFor) {
+  for (const char* supervise : {"all", "last"}) {
+    Settings s = small("siren_like", "solve");
+    s.push_back({"supervise", std::string(supervise)});
+    Built b("deq_inr", s, "phantom", {}, {.states = 2});
+    EXPECT_EQ(b.model->forward(points()).size(), std::string(supervise) == "all" ? 2u : 1u);
   }
 }
 
