@@ -36,9 +36,12 @@ class Decoder {
     while (true) {
       const int received = avcodec_receive_frame(context_, frame_);
       if (received == 0) return pixels();
-      if (received != AVERROR(EAGAIN)) return {};
+      if (received == AVERROR_EOF) return {};
+      if (received != AVERROR(EAGAIN)) fail("is damaged", received);
       int read = 0;
       while ((read = av_read_frame(format_, packet_)) >= 0 && packet_->stream_index != stream_) av_packet_unref(packet_);
+      if (read < 0 && read != AVERROR_EOF) fail("is damaged or cut short", read);
+      if (read >= 0 && (packet_->flags & AV_PKT_FLAG_CORRUPT) != 0) fail("is damaged or cut short", AVERROR_INVALIDDATA);
       const int sent = avcodec_send_packet(context_, read < 0 ? nullptr : packet_);  // null: no more will come
       av_packet_unref(packet_);
       if (sent < 0 && sent != AVERROR_EOF) fail("is damaged", sent);

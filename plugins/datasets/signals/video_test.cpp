@@ -36,6 +36,15 @@ TEST(Video, FramesOfAFileAreASignal) {
   EXPECT_EQ(files.size(), 2u);
   for (const std::string& written : files) fs::remove(written);
   EXPECT_THROW(test::make<Dataset>(Kind::dataset, "video", {{"path", file.string()}, {"first", std::int64_t{9}}}), std::invalid_argument);
+  std::string damaged = y4m(4);
+  damaged[damaged.rfind("FRAME")] = 'X';
+  std::ofstream(file, std::ios::binary) << damaged;
+  try {
+    test::make<Dataset>(Kind::dataset, "video", {{"path", file.string()}, {"frames", std::int64_t{0}}});
+    ADD_FAILURE() << "a damaged file was read as a shorter one";
+  } catch (const std::exception& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr(file.string() + " is damaged or cut short"));
+  }
   std::ofstream(file, std::ios::binary) << "no video";
   try {
     test::make<Dataset>(Kind::dataset, "video", path);
