@@ -14,8 +14,11 @@ class Database {
     MDB_env* environment = nullptr;
     expect(mdb_env_create(&environment));
     environment_.reset(environment);
-    expect(mdb_env_set_mapsize(environment, std::size_t{1} << 40));  // room of addresses, not of memory
+    std::error_code absent;
+    if (const auto bytes = fs::file_size(folder_ / "data.mdb", absent); !absent) bytes_ = bytes;
+    expect(mdb_env_set_mapsize(environment, bytes_));  // LMDB takes more where the database says that it has more pages
     expect(mdb_env_open(environment, folder_.c_str(), MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0));
+    whole();
     Reading reading(*this);
     expect(mdb_dbi_open(reading.transaction, nullptr, 0, &table_));
     MDB_cursor* cursor = nullptr;
@@ -35,6 +38,7 @@ class Database {
     const Reading reading(*this);
     MDB_val key{name.size(), const_cast<char*>(name.data())}, value;
     expect(mdb_get(reading.transaction, table_, &key, &value));
+    if (value.mv_size > bytes_) damaged(folder_, "has an entry '" + name + "' that is larger than the database");
     return {static_cast<const char*>(value.mv_data), value.mv_size};
   }
 
@@ -48,11 +52,21 @@ class Database {
     }
     MDB_txn* transaction = nullptr;
   };
+  /// Pages behind the end of the file are mapped, and reading one ends the process: such a file is refused before any is read.
+  void whole() const {
+    MDB_envinfo info{};
+    MDB_stat pages{};
+    expect(mdb_env_info(environment_.get(), &info));
+    expect(mdb_env_stat(environment_.get(), &pages));
+    if (pages.ms_psize == 0 || bytes_ / pages.ms_psize <= info.me_last_pgno)
+      damaged(folder_ / "data.mdb", "is cut short: it has " + std::to_string(bytes_) + " bytes, its " + std::to_string(info.me_last_pgno + 1) + " pages of " + std::to_string(pages.ms_psize) + " need more");
+  }
   void expect(int code) const {
     if (code != 0) damaged(folder_, std::string("cannot be read as an LMDB database: ") + mdb_strerror(code));
   }
 
   fs::path folder_;
+  std::uintmax_t bytes_ = 0;
   std::unique_ptr<MDB_env, void (*)(MDB_env*)> environment_{nullptr, mdb_env_close};
   MDB_dbi table_ = 0;
   std::vector<std::string> keys_;

@@ -43,6 +43,25 @@ void write_database(const fs::path& folder, const std::vector<std::string>& valu
   mdb_env_close(environment);
 }
 
+TEST(Lsun, ADatabaseCutShortIsRefused) {
+  const fs::path folder = fs::temp_directory_path() / ("zstar-lsun-cut-" + std::to_string(::getpid())), file = folder / "bedroom_train_lmdb/data.mdb";
+  for (const double share : {0.0, 0.01, 0.1, 0.5, 0.99}) {
+    write_database(folder / "bedroom_train_lmdb", std::vector<std::string>(12, std::string(9000, 'p')));
+    const auto bytes = static_cast<double>(fs::file_size(file));
+    fs::resize_file(file, static_cast<std::uintmax_t>(share * bytes));
+    try {
+      test::make<Dataset>(Kind::dataset, "lsun", {{"path", folder.string()}, {"category", std::string("bedroom")}});
+      ADD_FAILURE() << share << " of a database was read";
+    } catch (const std::exception& error) {
+      EXPECT_THAT(error.what(), ::testing::AllOf(::testing::HasSubstr("bedroom_train_lmdb"), ::testing::HasSubstr("remedy"))) << share;
+      if (share >= 0.5) {
+        EXPECT_THAT(error.what(), ::testing::HasSubstr("data.mdb is cut short")) << share;
+      }
+    }
+    fs::remove_all(folder);
+  }
+}
+
 TEST(Lsun, PicturesOfADatabaseComeInTheOrderOfTheirKeys) {
   const fs::path folder = fs::temp_directory_path() / ("zstar-lsun-" + std::to_string(::getpid()));
   fs::create_directories(folder);
