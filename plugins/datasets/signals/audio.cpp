@@ -1,9 +1,5 @@
 /// \file One sound as a signal. Layout: README.md.
-#include <sndfile.h>
-
-#include <memory>
-
-#include "points.hpp"
+#include "sounds.hpp"
 
 namespace {
 
@@ -19,50 +15,54 @@ class Audio final : public Points {
                           std::tuple{zstar::opt("start", &Options::start, "of the part used", zstar::at_least(0.0), "seconds"),
                                      zstar::opt("seconds", &Options::seconds, "length of the part used; 0: to the end", zstar::at_least(0.0), "seconds")});
   }
-  Audio(const Options& o, zstar::Host&) : Points(o) {
-    const Tensor samples = o.path.empty() ? chirp(o) : read(o);
-    peak_ = samples.abs().max().item<double>();
-    set((peak_ > 0 ? samples / peak_ : samples).unsqueeze(1), /*columns_first=*/false);
+  Audio(const Options& o, zstar::Host&) : Points(o), sound_(o.path.empty() ? chirp(o) : read(o)), peak_(sound_.samples.abs().max().item<double>()) {
+    if (peak_ == 0) throw OptionError("path", o.path + " is silent in the part used: all its samples are zero, and there is nothing to represent");
+    set(sound_.samples / peak_, /*columns_first=*/false);
   }
 
+  /// A value that is what was handed out becomes the sample that it was made of, to the last bit; any other is scaled.
   std::vector<std::string> render(Split split, const Tensor& predictions, const std::string& folder) const override {
-    const Tensor sound = (on_grid(split, predictions).squeeze(1) * peak_).clamp(-1, 1).contiguous();
+    const Tensor values = on_grid(split, predictions), stored = of_split(split, sound_.samples);
+    const Tensor samples = torch::where(values.eq((stored / peak_).to(torch::kFloat32)), stored, values.to(torch::kFloat64) * peak_);
     const fs::path file = fs::path(folder) / "sound.wav";
-    SF_INFO info{};
-    info.samplerate = rate_, info.channels = 1, info.format = SF_FORMAT_WAV | subtype_;
-    const std::unique_ptr<SNDFILE, int (*)(SNDFILE*)> out(sf_open(file.c_str(), SFM_WRITE, &info), sf_close);
-    if (!out || sf_writef_float(out.get(), sound.data_ptr<float>(), sound.numel()) != sound.numel())
-      throw std::runtime_error(file.string() + " cannot be written: " + sf_strerror(out.get()));
+    write_wav(file, {samples, sound_.rate, sound_.format});
     return {file.string()};
   }
 
  private:
+  /// Samples in a length of time. \throws OptionError  for none
+  static double samples_in(double seconds, int rate) {
+    const double count = std::round(seconds * rate);
+    if (count < 1) throw OptionError("seconds", "seconds = " + std::to_string(seconds) + " is less than a sample of 1/" + std::to_string(rate) + " s");
+    return count;
+  }
+
   /// From 50 Hz to 2 kHz over the length, 8 kHz, one second unless said otherwise.
-  Tensor chirp(const Options& o) {
-    rate_ = 8000;
-    const double seconds = o.seconds > 0 ? o.seconds : 1;
-    const Tensor t = torch::arange(static_cast<std::int64_t>(seconds * rate_), torch::kFloat64) / rate_;
-    return torch::sin(2 * M_PI * (50 * t + (1950 / (2 * seconds)) * t.square())).to(torch::kFloat32);
+  static Sound chirp(const Options& o) {
+    Sound sound;
+    const double seconds = o.seconds > 0 ? o.seconds : 1, count = samples_in(seconds, sound.rate);
+    if (count > 1e8) throw OptionError("seconds", "a chirp of more than 10⁸ samples; take fewer seconds");
+    const Tensor t = torch::arange(static_cast<std::int64_t>(count), torch::kFloat64) / sound.rate;
+    sound.samples = torch::sin(2 * M_PI * (50 * t + (1950 / (2 * seconds)) * t.square())).unsqueeze(1);
+    return sound;
   }
 
-  /// Samples of all channels averaged, [n].
-  Tensor read(const Options& o) {
-    SF_INFO info{};
-    const std::unique_ptr<SNDFILE, int (*)(SNDFILE*)> in(sf_open(o.path.c_str(), SFM_READ, &info), [](SNDFILE* f) { return f ? sf_close(f) : 0; });
-    if (!in) damaged(o.path, std::string("cannot be read as a sound: ") + sf_strerror(nullptr));
-    rate_ = info.samplerate;
-    if (const int subtype = info.format & SF_FORMAT_SUBMASK; subtype == SF_FORMAT_FLOAT || subtype == SF_FORMAT_PCM_24 || subtype == SF_FORMAT_PCM_32) subtype_ = subtype;
-    const auto first = static_cast<std::int64_t>(o.start * rate_), all = static_cast<std::int64_t>(info.frames);
-    const std::int64_t count = o.seconds > 0 ? std::min(all - first, static_cast<std::int64_t>(o.seconds * rate_)) : all - first;
-    if (count <= 0) throw OptionError("start", o.path + " has " + std::to_string(all) + " samples, so that none is left after start");
-    const Tensor frames = torch::empty({count, info.channels}, torch::kFloat32);
-    sf_seek(in.get(), first, SEEK_SET);
-    if (sf_readf_float(in.get(), frames.data_ptr<float>(), count) != count) damaged(o.path, "is cut short: fewer samples than its header says");
-    return frames.mean(1);
+  /// The part that the options name, its channels averaged, [n, 1].
+  static Sound read(const Options& o) {
+    SoundReader in(o.path);
+    const auto all = static_cast<double>(in.size());
+    const double first = std::round(o.start * in.rate());
+    const auto lasts = [&](double samples) { return std::to_string(samples / in.rate()) + " s"; };
+    if (!(first < all)) throw OptionError("start", o.path + " has " + std::to_string(in.size()) + " samples and lasts " + lasts(all) + ", so that none is left after start");
+    const double count = o.seconds > 0 ? samples_in(o.seconds, in.rate()) : all - first;
+    if (count > all - first) throw OptionError("seconds", o.path + " lasts " + lasts(all - first) + " from start on, less than seconds; 0 takes what there is");
+    Sound sound = in.read(static_cast<std::int64_t>(first), static_cast<std::int64_t>(count));
+    if (sound.samples.size(1) > 1) sound.samples = sound.samples.mean(1, /*keepdim=*/true);
+    return sound;
   }
 
-  int rate_ = 0, subtype_ = SF_FORMAT_PCM_16;
-  double peak_ = 1;
+  Sound sound_;
+  double peak_;
 };
 
 }  // namespace

@@ -25,7 +25,8 @@ class Image final : public Points {
                                      zstar::opt("channels", &Options::channels, "1: grey, 3: colour; 0: as the file is", zstar::within(0, 3))});
   }
   Image(const Options& o, zstar::Host&) : Points(o) {
-    set(o.path.empty() ? zone_plate(o.size) : fitted(read_picture(o.path), o.size, o.channels), /*columns_first=*/true);
+    expect_channels(o.channels);
+    set(o.path.empty() ? zone_plate(o.size).expand({-1, -1, o.channels == 3 ? 3 : 1}) : fitted(read_picture(o.path), o.size, o.channels), /*columns_first=*/true);
   }
 
   std::vector<std::string> render(Split split, const Tensor& predictions, const std::string& folder) const override {
@@ -55,7 +56,8 @@ class VideoFrames final : public Points {
                                      zstar::opt("frames", &Options::frames, "so many frames from the first on; 0: all", zstar::at_least(0))});
   }
   VideoFrames(const Options& o, zstar::Host&) : Points(o) {
-    set(o.path.empty() ? moving_disc(o.frames > 0 ? o.frames : 16, o.size > 0 ? o.size : 32) : read(o), /*columns_first=*/false);
+    expect_channels(o.channels);
+    set(o.path.empty() ? moving_disc(o.frames > 0 ? o.frames : 16, o.size > 0 ? o.size : 32).expand({-1, -1, -1, o.channels == 3 ? 3 : 1}) : read(o), /*columns_first=*/false);
   }
 
   std::vector<std::string> render(Split split, const Tensor& predictions, const std::string& folder) const override {
@@ -70,7 +72,9 @@ class VideoFrames final : public Points {
       if (const auto e = entry.path().extension(); e == ".png" || e == ".jpg" || e == ".jpeg") files.push_back(entry.path());
     std::sort(files.begin(), files.end());
     if (files.empty()) throw OptionError("path", o.path + " has no frame (.png, .jpg, .jpeg)");
-    if (o.frames > 0 && o.frames < static_cast<std::int64_t>(files.size())) files.resize(static_cast<std::size_t>(o.frames));
+    if (o.frames > static_cast<std::int64_t>(files.size()))
+      throw OptionError("frames", o.path + " has " + std::to_string(files.size()) + " frames, frames = " + std::to_string(o.frames) + " asks for more; 0 takes all");
+    if (o.frames > 0) files.resize(static_cast<std::size_t>(o.frames));
     std::vector<Tensor> frames;
     for (const fs::path& file : files) {
       frames.push_back(fitted(read_picture(file), o.size, o.channels));

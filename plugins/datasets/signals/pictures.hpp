@@ -9,6 +9,11 @@ namespace {
 
 using zstar::formats::read_picture;
 
+/// \param channels  as users ask for them: 0 … 3 \throws OptionError  for 2
+inline void expect_channels(std::int64_t channels) {
+  if (channels == 2) throw OptionError("channels", "channels = 2: a picture has 1 (grey) or 3 (colour); 0 takes it as the file is");
+}
+
 /// The middle square, averaged to `size` pixels a side; 0: as it is. \param channels  1, 3, or 0: as they are
 inline Tensor fitted(Tensor pixels, std::int64_t size, std::int64_t channels) {
   if (size > 0) {

@@ -86,6 +86,12 @@ class Points : public zstar::Dataset, public zstar::Renders {
       if (values_.size(k) < (every_other_ ? 2 : 1)) throw OptionError("hold_out", "an axis of the signal has " + std::to_string(values_.size(k)) + " places; every_other needs two");
   }
 
+  /// The places of a split out of all. \param all  [axes …, c]
+  Tensor of_split(Split split, Tensor all) const {
+    for (std::int64_t k = 0; k + 1 < values_.dim(); ++k) all = all.slice(k, first(split), all.size(k), step());
+    return all;
+  }
+
   /// Values of a split on its grid, [axes …, c]. \throws std::invalid_argument  for another number of points
   Tensor on_grid(Split split, const Tensor& predictions) const {
     if (predictions.dim() != 2 || predictions.size(0) != size(split) || predictions.size(1) != values_.size(-1))

@@ -108,23 +108,95 @@ TEST_F(SignalFiles, PicturesComeBackAsTheyWere) {
   EXPECT_EQ(make("image", {{"path", files[0]}, {"size", std::int64_t{6}}})->size(Split::train), 36);
 }
 
-TEST_F(SignalFiles, SoundsComeBackSampleBySample) {
-  for (const int subtype : {SF_FORMAT_PCM_16, SF_FORMAT_FLOAT}) {
-    std::vector<float> sound;
-    for (int i = 0; i < 2 * 500; ++i) sound.push_back(static_cast<float>((i * 7919) % 20001 - 10000) / 32768);
-    SF_INFO info{};
-    info.samplerate = 8000, info.channels = 1, info.format = SF_FORMAT_WAV | subtype;
-    const fs::path file = folder / "in.wav";
-    SNDFILE* out = sf_open(file.c_str(), SFM_WRITE, &info);
-    sf_writef_float(out, sound.data(), static_cast<sf_count_t>(sound.size()));
-    sf_close(out);
+/// A WAV file of raw samples.
+void write_sound(const fs::path& file, int subtype, const void* data, std::size_t bytes) {
+  SF_INFO info{};
+  info.samplerate = 8000, info.channels = 1, info.format = SF_FORMAT_WAV | subtype;
+  SNDFILE* out = sf_open(file.c_str(), SFM_WRITE, &info);
+  ASSERT_EQ(sf_write_raw(out, data, static_cast<sf_count_t>(bytes)), static_cast<sf_count_t>(bytes));
+  sf_close(out);
+}
+
+/// The bytes of the samples of a WAV file, with its subtype in front.
+std::string raw(const fs::path& file) {
+  SF_INFO info{};
+  SNDFILE* in = sf_open(file.c_str(), SFM_READ, &info);
+  std::string bytes(1 << 16, '\0');
+  bytes.resize(static_cast<std::size_t>(sf_read_raw(in, bytes.data(), static_cast<sf_count_t>(bytes.size()))));
+  sf_close(in);
+  return std::to_string(info.format & SF_FORMAT_SUBMASK) + " " + bytes;
+}
+
+TEST_F(SignalFiles, SoundsComeBackBitForBitInEverySampleFormat) {
+  const fs::path file = folder / "in.wav";
+  const auto comes_back = [&](int subtype) {
     const auto data = make("audio", {{"path", file.string()}});
     const Tensor values = whole(*data, Split::train).at("values");
     EXPECT_EQ(values.abs().max().item<float>(), 1.0f);
     const std::string again = query<Renders>(*data)->render(Split::train, values, folder.string())[0];
-    const Tensor back = whole(*make("audio", {{"path", again}}), Split::train).at("values");
-    EXPECT_TRUE(back.allclose(values, 0, subtype == SF_FORMAT_FLOAT ? 1e-6 : 0)) << "integers exactly, floats up to the division by the peak";
-    EXPECT_EQ(make("audio", {{"path", file.string()}, {"start", 0.025}, {"seconds", 0.05}})->size(Split::train), 400);
+    EXPECT_EQ(raw(again), raw(file)) << subtype;
+  };
+  std::string bytes;  // of all values, the least ones of all formats among them
+  for (unsigned i = 0; i < 12 * 300; ++i) bytes += static_cast<char>((i * 2654435761u) >> 13);
+  bytes.replace(0, 12, std::string("\x00\x00\x00\x80\x00\x80\x00\x00\x80\xff\xff\x7f", 12));
+  for (const int subtype : {SF_FORMAT_PCM_U8, SF_FORMAT_PCM_16, SF_FORMAT_PCM_24, SF_FORMAT_PCM_32, SF_FORMAT_ALAW, SF_FORMAT_ULAW}) {
+    if (subtype == SF_FORMAT_ULAW) std::replace(bytes.begin(), bytes.end(), '\x7f', '\x00');  // a second zero
+    write_sound(file, subtype, bytes.data(), bytes.size());
+    comes_back(subtype);
+  }
+  const Tensor floats = 3 * test::randn({500}, 1).to(torch::kFloat64) / 7, singles = floats.to(torch::kFloat32);
+  write_sound(file, SF_FORMAT_DOUBLE, floats.data_ptr(), 8 * 500);
+  comes_back(SF_FORMAT_DOUBLE);
+  write_sound(file, SF_FORMAT_FLOAT, singles.data_ptr(), 4 * 500);
+  comes_back(SF_FORMAT_FLOAT);
+}
+
+TEST_F(SignalFiles, SoundsAreCutWhereTheyAreToBe) {
+  const std::vector<std::int16_t> samples(1000, 77);
+  const fs::path file = folder / "in.wav";
+  write_sound(file, SF_FORMAT_PCM_16, samples.data(), 2 * samples.size());
+  const std::string path = file.string();
+  EXPECT_EQ(make("audio", {{"path", path}, {"start", 0.025}, {"seconds", 0.05}})->size(Split::train), 400);
+  EXPECT_EQ(make("audio", {{"path", path}, {"seconds", 0.125}})->size(Split::train), 1000);
+  EXPECT_THAT(refusal("audio", {{"path", path}, {"seconds", 0.13}}), HasSubstr("lasts 0.125000 s from start on, less than seconds"));
+  EXPECT_THAT(refusal("audio", {{"path", path}, {"seconds", 1e300}}), HasSubstr("less than seconds"));
+  EXPECT_THAT(refusal("audio", {{"path", path}, {"seconds", 1e-5}}), HasSubstr("less than a sample"));
+  EXPECT_THAT(refusal("audio", {{"path", path}, {"start", 1e300}}), HasSubstr("none is left after start"));
+  EXPECT_THAT(refusal("audio", {{"seconds", 1e300}}), HasSubstr("take fewer seconds"));
+}
+
+TEST_F(SignalFiles, DamagedSoundsAreSaid) {
+  const std::vector<std::int16_t> noise{1, -2, 3, 4}, silence(100, 0);
+  std::vector<float> numbers(100, 0.5f);
+  const fs::path file = folder / "in.wav", part = folder / "part.wav";
+  for (const int container : {SF_FORMAT_WAV, SF_FORMAT_RF64, SF_FORMAT_AIFF}) {
+    SF_INFO info{};
+    info.samplerate = 8000, info.channels = 1, info.format = container | SF_FORMAT_PCM_16;
+    SNDFILE* out = sf_open(file.c_str(), SFM_WRITE, &info);
+    for (int i = 0; i < 500; ++i) sf_write_short(out, noise.data(), 4);
+    sf_close(out);
+    EXPECT_EQ(refusal("audio", {{"path", file.string()}}), "accepted");
+    for (const double share : {0.5, 0.999}) {
+      cut(file, part, share);
+      EXPECT_THAT(refusal("audio", {{"path", part.string()}}), AllOf(HasSubstr("part.wav is cut short"), HasSubstr("remedy"))) << container << ' ' << share;
+    }
+  }
+  write_sound(file, SF_FORMAT_PCM_16, silence.data(), 2 * silence.size());
+  EXPECT_THAT(refusal("audio", {{"path", file.string()}}), HasSubstr("in.wav is silent"));
+  for (const float wrong : {NAN, INFINITY}) {
+    numbers[40] = wrong;
+    write_sound(file, SF_FORMAT_FLOAT, numbers.data(), 4 * numbers.size());
+    EXPECT_THAT(refusal("audio", {{"path", file.string()}}), HasSubstr("in.wav has samples that are not finite numbers"));
+  }
+}
+
+TEST_F(SignalFiles, WhatAFileDoesNotHaveIsRefused) {
+  const auto picture = make("image", {{"size", std::int64_t{8}}});
+  query<Renders>(*picture)->render(Split::train, whole(*picture, Split::train).at("values"), folder.string());
+  EXPECT_THAT(refusal("video_frames", {{"path", folder.string()}, {"frames", std::int64_t{2}}}), HasSubstr("has 1 frames, frames = 2 asks for more"));
+  for (const char* name : {"image", "video_frames"}) {
+    EXPECT_THAT(refusal(name, {{"channels", std::int64_t{2}}}), HasSubstr("channels = 2: a picture has 1 (grey) or 3 (colour)"));
+    EXPECT_EQ(make(name, {{"channels", std::int64_t{3}}})->describe().at("values"), 3);
   }
 }
 

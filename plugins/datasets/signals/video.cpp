@@ -5,6 +5,8 @@ extern "C" {
 #include <libswscale/swscale.h>
 }
 
+#include <optional>
+
 #include "frames.hpp"
 
 namespace {
@@ -83,26 +85,31 @@ class Decoder {
 class Video final : public Points {
  public:
   struct Options : SignalOptions {
-    std::int64_t size = 0, channels = 0, first = 0, frames = 16;
+    std::int64_t size = 0, channels = 0, first = 0;
+    std::optional<std::int64_t> frames;
   };
   static auto options() {
     return std::tuple_cat(signal_options<Options>("a video file (whatever libav decodes)"),
                           std::tuple{zstar::opt("size", &Options::size, "the middle square of each frame is averaged to this; 0: as the file is", zstar::at_least(0), "pixels"),
                                      zstar::opt("channels", &Options::channels, "1: grey, 3 or 0: colour", zstar::within(0, 3)),
                                      zstar::opt("first", &Options::first, "frames left out at the beginning", zstar::at_least(0)),
-                                     zstar::opt("frames", &Options::frames, "so many frames from there on; 0: all", zstar::at_least(0))});
+                                     zstar::opt("frames", &Options::frames, "so many frames from there on; 0: all; unset: 16, or as many as there are", zstar::at_least(0))});
   }
   Video(const Options& o, zstar::Host&) : Points(o) {
     if (o.path.empty()) throw OptionError("path", "path is not set; name the file of the video: --set dataset.path=FILE");
+    expect_channels(o.channels);
     Decoder decoder(o.path);
+    const std::int64_t wanted = o.frames.value_or(16);
     std::vector<Tensor> frames;
     std::int64_t number = 0;
-    for (Tensor frame = decoder.next(); frame.defined() && (o.frames == 0 || number < o.first + o.frames); frame = decoder.next()) {
+    for (Tensor frame = decoder.next(); frame.defined() && (wanted == 0 || static_cast<std::int64_t>(frames.size()) < wanted); frame = decoder.next()) {
       if (number++ < o.first) continue;
       frames.push_back(fitted(frame, o.size, o.channels));
       if (frames.back().sizes() != frames[0].sizes()) damaged(o.path, "changes the size of its pictures at frame " + std::to_string(number));
     }
     if (frames.empty()) throw OptionError("first", o.path + " has " + std::to_string(number) + " frames, so that none is left");
+    if (o.frames.value_or(0) > static_cast<std::int64_t>(frames.size()))
+      throw OptionError("frames", o.path + " has " + std::to_string(frames.size()) + " frames from there on, frames = " + std::to_string(wanted) + " asks for more; 0 takes all");
     set(torch::stack(frames), /*columns_first=*/false);
   }
 

@@ -36,6 +36,9 @@ TEST(Video, FramesOfAFileAreASignal) {
   EXPECT_EQ(files.size(), 2u);
   for (const std::string& written : files) fs::remove(written);
   EXPECT_THROW(test::make<Dataset>(Kind::dataset, "video", {{"path", file.string()}, {"first", std::int64_t{9}}}), std::invalid_argument);
+  EXPECT_EQ(test::make<Dataset>(Kind::dataset, "video", path)->size(Split::train), 4 * 8 * 16) << "all there are, where no number is asked for";
+  EXPECT_THROW(test::make<Dataset>(Kind::dataset, "video", {{"path", file.string()}, {"frames", std::int64_t{5}}}), std::invalid_argument);
+  EXPECT_THROW(test::make<Dataset>(Kind::dataset, "video", {{"path", file.string()}, {"channels", std::int64_t{2}}}), std::invalid_argument);
   std::string damaged = y4m(4);
   damaged[damaged.rfind("FRAME")] = 'X';
   std::ofstream(file, std::ios::binary) << damaged;
