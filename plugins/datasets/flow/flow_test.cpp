@@ -198,6 +198,16 @@ TEST(OfficialFlow, ChairsInTheirLayoutAreReadAndCropped) {
   const Batch whole = data->load(Split::validation, {0}, 3);
   EXPECT_EQ(whole.at("image1").sizes(), (std::vector<std::int64_t>{1, 3, 56, 64}));
   EXPECT_TRUE(whole.at("flow").eq(2).all().item<bool>());
+  for (const auto& [marks, words] : {std::pair("1\n3\n", "has mark 3 for pair 2"), std::pair("1\n", "has 1 marks for 2 pairs"), std::pair("1\ntwo\n", "something else than a number"), std::pair("", "cannot be opened")}) {
+    fs::remove(folder / "split.txt");
+    if (*marks) write("split.txt", marks);
+    try {
+      test::make<Dataset>(Kind::dataset, "flying_chairs", {{"path", folder.string()}, {"split_file", (folder / "split.txt").string()}});
+      ADD_FAILURE() << words;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr(words));
+    }
+  }
   write("00002_flow.flo", "cut");
   try {
     data->load(Split::validation, {0}, 3);

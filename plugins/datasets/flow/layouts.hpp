@@ -40,6 +40,22 @@ inline auto official_options() {
 
 inline std::vector<std::string> passes_of(const OfficialOptions& o) { return o.passes == "both" ? std::vector<std::string>{"clean", "final"} : std::vector{o.passes}; }
 
+/// One mark for each pair: 1 training, 2 validation; without a file all pairs train. \throws OptionError  where the file does not say that
+inline std::vector<int> marks_of(const std::string& file, std::size_t pairs) {
+  if (file.empty()) return std::vector<int>(pairs, 1);
+  const auto wrong = [&file](const std::string& what) { throw OptionError("split_file", file + " " + what); };
+  std::ifstream in(file);
+  if (!in || !fs::is_regular_file(file)) wrong("cannot be opened");
+  std::vector<int> marks;
+  for (int mark = 0; in >> mark;) {
+    marks.push_back(mark);
+    if (mark != 1 && mark != 2) wrong("has mark " + std::to_string(mark) + " for pair " + std::to_string(marks.size()) + "; expected: 1 (training) or 2 (validation)");
+  }
+  if (!in.eof()) wrong("has something else than a number behind its mark " + std::to_string(marks.size()));
+  if (marks.size() != pairs) wrong("has " + std::to_string(marks.size()) + " marks for " + std::to_string(pairs) + " pairs");
+  return marks;
+}
+
 /// Where the pairs of a set lie; files are matched by their numbers, and one that lacks its partner is refused. `sparse`: flow is known at some pixels only.
 struct Chairs {
   static constexpr bool sparse = false;
@@ -49,14 +65,7 @@ struct Chairs {
     if (flows.files().empty() && first.files().empty())  // the samples that were published apart from the set
       flows = {root, "", "-gt.flo"}, first = {root, "", "-img0.ppm"}, second = {root, "", "-img1.ppm"};
     for (const Numbered* images : {&first, &second}) each_has(flows, *images), each_has(*images, flows);
-    std::vector<int> marks(flows.files().size(), 1);
-    if (!o.split_file.empty()) {
-      std::ifstream in(o.split_file);
-      marks.clear();
-      for (int mark = 0; in >> mark;) marks.push_back(mark);
-      if (marks.size() != flows.files().size())
-        throw OptionError("split_file", o.split_file + " has " + std::to_string(marks.size()) + " marks for " + std::to_string(flows.files().size()) + " pairs");
-    }
+    const std::vector<int> marks = marks_of(o.split_file, flows.files().size());
     std::int64_t i = 0;
     for (const auto& [n, flow] : flows.files()) {
       splits[marks[static_cast<std::size_t>(i)] == 1 ? 0 : 1].push_back({first.at(n, flow), second.at(n, flow), flow, i, 0, bare(flow).stem().string()});
