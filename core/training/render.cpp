@@ -6,6 +6,7 @@
 #include "core/training/weights.hpp"
 #include "zstar/predict.hpp"
 #include "zstar/render.hpp"
+#include "zstar/unaugmented.hpp"
 
 namespace zstar::training {
 namespace {
@@ -25,6 +26,12 @@ std::vector<std::vector<std::int64_t>> in_order(std::int64_t size, std::int64_t 
     batches.back().push_back(i);
   }
   return batches;
+}
+
+/// Samples as they are, where the data set can give them so.
+Batch load_plain(Dataset& data, Split split, const std::vector<std::int64_t>& indices, std::uint64_t seed) {
+  const auto* plain = query<Unaugmented>(data);
+  return of_data(data, "load", [&] { return plain ? plain->load_unaugmented(split, indices) : data.load(split, indices, seed); });
 }
 
 /// Calls use(indices, prediction) for every batch of a split, in order.
@@ -82,7 +89,7 @@ std::vector<std::string> render(const experiment::Experiment& experiment, plugin
   if (!produces) return files;
   torch::manual_seed(seed);
   const auto batches = in_order(std::min(train.batch_size, size_of(session.dataset(), split)), train.batch_size);
-  const Batch batch = batches.empty() ? Batch() : session.to_device(of_data(session.dataset(), "load", [&] { return session.dataset().load(split, batches[0], seed); }));
+  const Batch batch = batches.empty() ? Batch() : session.to_device(load_plain(session.dataset(), split, batches[0], seed));
   of_model(session.model(), "produce", batch, [&] {
     for (std::string& file : produces->produce(batch, seed, folder.string())) files.push_back(std::move(file));
   });

@@ -34,8 +34,10 @@ class Decoded : public zstar::Dataset {
 };
 
 /// Pictures to be generated: no classes, only mirrored. Batch tensors: `images` (B, 3, size, size).
-class Unlabelled : public Decoded {
+class Unlabelled : public Decoded, public zstar::Unaugmented {
  public:
+  void* query(std::string_view id) override { return id == zstar::Unaugmented::id ? static_cast<zstar::Unaugmented*>(this) : nullptr; }
+
   struct Options {
     std::string path;
     std::int64_t size = 64;
@@ -46,13 +48,10 @@ class Unlabelled : public Decoded {
   zstar::Description describe() const override { return {{{"channels", channels()}, {"height", o_.size}, {"width", o_.size}}}; }
   zstar::Batch load(Split split, const std::vector<std::int64_t>& indices, std::uint64_t seed) const override {
     at::Generator draw = generator(seed);
-    std::vector<Tensor> images;
-    for (const std::int64_t i : indices) {
-      const Tensor image = square(split, i);
-      const bool mirrored = split == Split::train && o_.flip && torch::randint(0, 2, {}, draw, torch::kInt64).item<std::int64_t>() == 1;
-      images.push_back(mirrored ? image.flip({3}) : image);
-    }
-    return {{{"images", normalised(torch::cat(images))}}, indices};
+    return batch(split, indices, [&] { return split == Split::train && o_.flip && torch::randint(0, 2, {}, draw, torch::kInt64).item<std::int64_t>() == 1; });
+  }
+  zstar::Batch load_unaugmented(Split split, const std::vector<std::int64_t>& indices) const override {
+    return batch(split, indices, [] { return false; });
   }
 
  protected:
@@ -64,6 +63,16 @@ class Unlabelled : public Decoded {
   const Options& chosen() const { return o_; }
 
  private:
+  template <class F>
+  zstar::Batch batch(Split split, const std::vector<std::int64_t>& indices, const F& mirrored) const {
+    std::vector<Tensor> images;
+    for (const std::int64_t i : indices) {
+      const Tensor image = square(split, i);
+      images.push_back(mirrored() ? image.flip({3}) : image);
+    }
+    return {{{"images", normalised(torch::cat(images))}}, indices};
+  }
+
   Options o_;
 };
 

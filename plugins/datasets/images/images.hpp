@@ -12,6 +12,7 @@
 
 #include <zstar/predict.hpp>
 #include <zstar/render.hpp>
+#include <zstar/unaugmented.hpp>
 
 #include "charts.hpp"
 
@@ -103,10 +104,11 @@ inline std::vector<fs::path> pictures_of(const std::vector<std::string>& sources
 }
 
 /// Batch tensors: `images` (B, C, H, W) float32, (pixel/255 − mean)/std, and `labels` (B).
-class Images : public zstar::Dataset, public zstar::ReadsInputs, public zstar::Renders {
+class Images : public zstar::Dataset, public zstar::ReadsInputs, public zstar::Renders, public zstar::Unaugmented {
  public:
   void* query(std::string_view id) override {
     if (id == zstar::ReadsInputs::id) return static_cast<zstar::ReadsInputs*>(this);
+    if (id == zstar::Unaugmented::id) return static_cast<zstar::Unaugmented*>(this);
     return id == zstar::Renders::id ? static_cast<zstar::Renders*>(this) : nullptr;
   }
 
@@ -121,11 +123,12 @@ class Images : public zstar::Dataset, public zstar::ReadsInputs, public zstar::R
   }
 
   zstar::Batch load(Split split, const std::vector<std::int64_t>& indices, std::uint64_t seed) const override {
-    const Labelled& data = of(split);
-    const Tensor rows = torch::tensor(indices, torch::kInt64);
-    Tensor images = data.images.index_select(0, rows);
-    if (split == Split::train) images = augmented(images, seed);
-    return {{{"images", (images.to(torch::kFloat32) / 255 - mean_) / std_}, {"labels", data.labels.index_select(0, rows)}}, indices};
+    const zstar::Batch bytes = chosen(split, indices);
+    return normalised(split == Split::train ? augmented(bytes.at("images"), seed) : bytes.at("images"), bytes);
+  }
+  zstar::Batch load_unaugmented(Split split, const std::vector<std::int64_t>& indices) const override {
+    const zstar::Batch bytes = chosen(split, indices);
+    return normalised(bytes.at("images"), bytes);
   }
 
   /// Pictures, brought to size and channels of the data set; without sources the test split.
@@ -176,6 +179,12 @@ class Images : public zstar::Dataset, public zstar::ReadsInputs, public zstar::R
 
  private:
   const Labelled& of(Split split) const { return splits_[static_cast<std::size_t>(split)]; }
+  /// Bytes and labels of samples.
+  zstar::Batch chosen(Split split, const std::vector<std::int64_t>& indices) const {
+    const Tensor rows = torch::tensor(indices, torch::kInt64);
+    return {{{"images", of(split).images.index_select(0, rows)}, {"labels", of(split).labels.index_select(0, rows)}}, indices};
+  }
+  zstar::Batch normalised(const Tensor& bytes, const zstar::Batch& of) const { return {{{"images", (bytes.to(torch::kFloat32) / 255 - mean_) / std_}, {"labels", of.at("labels")}}, of.ids}; }
 
   void split(const Labelled& train) {
     const Tensor order = torch::randperm(train.size(), generator(static_cast<std::uint64_t>(o_.split_seed)));

@@ -13,6 +13,7 @@
 #include "zstar/formats/png.hpp"
 #include "zstar/predict.hpp"
 #include "zstar/render.hpp"
+#include "zstar/unaugmented.hpp"
 
 namespace {
 
@@ -374,6 +375,9 @@ TEST_F(ImageFiles, CelebaIsCutAroundTheFaceAndSplitByItsList) {
   const Tensor images = data->load(Split::train, {0}, 1).at("images");
   EXPECT_EQ(images.sizes(), (std::vector<std::int64_t>{1, 3, 32, 32}));
   EXPECT_TRUE(images.allclose(torch::ones_like(images), 0, 1e-5)) << "nothing but the middle; weights of the mean sum to one up to rounding";
+  const auto mirrored = make("celeba", {{"size", std::int64_t{32}}, {"flip", true}});
+  const Tensor plain = query<Unaugmented>(*mirrored)->load_unaugmented(Split::train, {0, 0, 0, 0, 0, 0, 0, 0}).at("images");
+  EXPECT_TRUE(plain.equal(images.expand_as(plain))) << "never mirrored";
   EXPECT_THROW(data->load(Split::test, {0}, 1), std::runtime_error) << "too small";
   std::ofstream(folder / "celeba/list_eval_partition.txt") << "000001.jpg 0\n000002.jpg seven\n";
   EXPECT_THAT(refusal("celeba"), HasSubstr("list_eval_partition.txt is no list"));
