@@ -4,11 +4,12 @@
 
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 
+#include <zstar/formats/arrays.hpp>
 #include <zstar/formats/png.hpp>
 #include <zstar/render.hpp>
 
+#include "record.hpp"
 #include "trajectory.hpp"
 #include "unet.hpp"
 
@@ -26,15 +27,32 @@ Tensor grid(const Tensor& images) {
   return all.view({rows, columns, images.size(1), images.size(2), images.size(3)}).permute({0, 3, 1, 4, 2}).reshape({rows * images.size(2), columns * images.size(3), images.size(1)});
 }
 
+/// Parameters without gradients, for as long as it lives.
+class Frozen {
+ public:
+  explicit Frozen(const std::vector<Tensor>& parameters) {
+    for (const Tensor& p : parameters)
+      if (p.requires_grad()) frozen_.push_back(p.requires_grad_(false));
+  }
+  Frozen(const Frozen&) = delete;
+  Frozen& operator=(const Frozen&) = delete;
+  ~Frozen() {
+    for (const Tensor& p : frozen_) p.requires_grad_(true);
+  }
+
+ private:
+  std::vector<Tensor> frozen_;
+};
+
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 class DeqDdim final : public zstar::Model, public zstar::Produces {
  public:
   struct Options {
-    std::int64_t width = 128, blocks = 2, norm_groups = 32, times = 1000, steps = 20, samples = 16, chunk = 0, invert_steps = 0;
+    std::int64_t width = 128, blocks = 2, norm_groups = 32, times = 1000, steps = 20, samples = 16, chunk = 0, invert_steps = 0, invert_index = 0;
     Integers multipliers = {1, 2, 2, 2}, attention = {16};
     bool resample_conv = true, compare = true;
-    double dropout = 0.1, beta_first = 1e-4, beta_last = 0.02, eta = 0, invert_lr = 0.005;
+    double dropout = 0.1, beta_first = 1e-4, beta_last = 0.02, eta = 0, invert_lr = 0.005, invert_stop = 0.5;
     std::string schedule = "linear", sequence = "uniform", sampler = "parallel", mixing = "per_step";
   };
   static auto options() {
@@ -48,7 +66,7 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
         zstar::opt("resample_conv", &O::resample_conv, "convolutions where levels change; without: means and copies"),
         zstar::opt("dropout", &O::dropout, "inside of residual blocks", zstar::from_below(0.0, 1.0)),
         zstar::choice("schedule", &O::schedule, "β of the noise", {"linear", "cosine", "quad", "const", "jsd", "sigmoid", "geometric"}),
-        zstar::opt("beta_first", &O::beta_first, "β_0", zstar::above(0.0)), zstar::opt("beta_last", &O::beta_last, "β_{N−1}", zstar::within(0.0, 1.0)),
+        zstar::opt("beta_first", &O::beta_first, "β_0", {.low = 0, .high = 1, .open_low = true}), zstar::opt("beta_last", &O::beta_last, "β_{N−1}", zstar::within(0.0, 1.0)),
         zstar::opt("times", &O::times, "N, times of the noise", zstar::at_least(2)),
         zstar::choice("sampler", &O::sampler, "parallel: the trajectory as one fixed point; sequential: step by step; ddpm: step by step with the posterior's noise",
                       {"parallel", "sequential", "ddpm"}),
@@ -59,7 +77,9 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
         zstar::choice("mixing", &O::mixing, "what a solver takes for a sample: every state by itself, as published, or all states of an image", {"per_step", "per_image"}),
         zstar::opt("chunk", &O::chunk, "images in one call of the network while sampling in parallel; 0: all", zstar::at_least(0)),
         zstar::opt("samples", &O::samples, "images made", zstar::at_least(1)),
-        zstar::opt("invert_steps", &O::invert_steps, "optimiser steps of an inversion of the first image of the data; 0: none", zstar::at_least(0)),
+        zstar::opt("invert_steps", &O::invert_steps, "optimiser steps of an inversion of one image of the data; 0: none", zstar::at_least(0)),
+        zstar::opt("invert_index", &O::invert_index, "which image of the split that is rendered, in its order", zstar::at_least(0)),
+        zstar::opt("invert_stop", &O::invert_stop, "the inversion ends at this squared error, a sum over the numbers of the image; 0: after all its steps", zstar::at_least(0.0)),
         zstar::opt("invert_lr", &O::invert_lr, "learning rate of the inversion", zstar::above(0.0))};
   }
 
@@ -73,9 +93,11 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
     if (o.sequence == "custom" && o.times < 1000) throw OptionError("sequence", "the custom sequence needs times = 1000");
     const UnetOptions net{.channels = channels_, .size = size_, .width = o.width, .blocks = o.blocks, .groups = o.norm_groups, .multipliers = o.multipliers,
                           .attention = o.attention, .with_conv = o.resample_conv, .dropout = o.dropout};
+    expect_attended(net);
     unet_ = std::make_shared<Unet>(net);
     for (const auto& child : unet_->named_children()) register_module(child.key(), child.value());  // published names have no prefix
     bars_ = alpha_bar(betas(o.schedule, o.beta_first, o.beta_last, o.times));
+    expect_noise_and_signal(bars_, rising());
   }
 
   void* query(std::string_view id) override { return id == zstar::Produces::id ? static_cast<zstar::Produces*>(this) : nullptr; }
@@ -110,20 +132,32 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
   std::vector<std::string> produce(const Batch& batch, std::uint64_t seed, const std::string& folder) override {
     const std::filesystem::path where = folder;
     std::vector<std::string> files{(where / "samples.png").string(), (where / "sampling.json").string()};
-    std::ofstream record(files[1]);
-    record << "{\n  \"steps\": " << schedule().size() << ",\n  \"images\": " << o_.samples;
-    zstar::formats::write_png(files[0], grid(sample(seed, record)));
-    if (o_.invert_steps > 0 && batch.has("images")) {
-      const Tensor target = batch.at("images").narrow(0, 0, 1);
-      files.push_back((where / "inversion.png").string());
-      zstar::formats::write_png(files.back(), grid(torch::cat({target, invert(target, seed, record)}).cpu()));
-    }
-    record << "\n}\n";
-    if (!record.flush()) throw std::runtime_error(files[1] + " cannot be written");
+    Json record{{"steps", schedule().size()}, {"images", o_.samples}};
+    const Tensor images = sample(seed, record);
+    write(files[1], record);
+    expect_finite(images, record, files[1]);
+    zstar::formats::write_png(files[0], grid(images));
+    if (o_.invert_steps == 0) return files;
+    const auto inverted = produce_inversion(batch, seed, where, record);
+    write(files[1], record);
+    if (inverted.empty()) throw std::runtime_error("the image of the encoded start is not finite, so that nothing was inverted; " + files[1] + " has the numbers");
+    files.insert(files.end(), inverted.begin(), inverted.end());
     return files;
   }
 
  private:
+  static void expect_attended(const UnetOptions& net) {
+    std::string sizes;
+    for (std::size_t k = 0; k < net.multipliers.size(); ++k) sizes += (k == 0 ? "" : ", ") + std::to_string(net.size >> k);
+    for (const std::int64_t a : net.attention)
+      if (!net.has_level_of(a)) throw OptionError("attention", "attention at " + std::to_string(a) + " pixels: no level has that size; they have " + sizes);
+  }
+  /// A solver returns the best finite state that it met: that there were others its reasons say.
+  static void expect_finite(const Tensor& images, const Json& record, const std::string& file) {
+    if (images.isfinite().all().item<bool>() && !record.value("reasons", Json::object()).contains("nonfinite")) return;
+    throw std::runtime_error("sampling met numbers that are not finite, so that there are no images; " + file +
+                             " says how it went\n  remedy: weights of a run whose loss stayed finite, or dtype = \"float64\" where they are sound");
+  }
   Denoiser denoiser() const {
     return [net = unet_](const Tensor& x, const Tensor& t) { return net->forward(x, t); };
   }
@@ -133,7 +167,7 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
   Tensor draw(at::Generator& generator, const std::vector<std::int64_t>& sizes) const { return torch::randn(sizes, generator).to(options_of_weights()); }
 
   /// Images from noise, on the CPU; what the sampling took goes to the record.
-  Tensor sample(std::uint64_t seed, std::ostream& record) {
+  Tensor sample(std::uint64_t seed, Json& record) {
     unet_->eval();
     auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
     const auto steps = schedule();
@@ -146,15 +180,16 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
     Tensor sequential;
     if (o_.sampler != "parallel" || o_.compare) {
       sequential = (o_.sampler == "ddpm" ? sample_ddpm(denoiser(), x_T, steps, by_step) : sample_ddim(denoiser(), x_T, steps, o_.eta, by_step)).states.back();
-      record << ",\n  \"sequential_seconds\": " << now() - begin;
+      record["sequential_seconds"] = now() - begin;
     }
     if (o_.sampler != "parallel") return sequential.cpu();
     begin = now();
     const Trajectory map(denoiser(), steps, o_.eta, x_T, noise, o_.chunk);
     const auto solved = layer_->solve(joint(map, x_T), State(shaped(map.start(x_T), map)), {.training = false});
     const Tensor images = map.last(solved.fixed_point[0].reshape({-1, channels_, size_, size_}));
-    record << ",\n  \"parallel_seconds\": " << now() - begin << ",\n  \"sweeps\": " << solved.forward.back().calls;
-    if (o_.compare) record << ",\n  \"relative_difference\": " << ((images - sequential).norm() / sequential.norm()).item<double>();
+    record["parallel_seconds"] = now() - begin;
+    record.update(outcome(solved.forward.back()));
+    if (o_.compare) record["relative_difference"] = ((images - sequential).norm() / sequential.norm()).item<double>();
     return images.cpu();
   }
 
@@ -170,16 +205,23 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
             {{x_T, std::nullopt}}, /*samples_independent=*/false};
   }
 
-  /// The image that the best latent found gives. \param target  [1, C, H, W]
-  Tensor invert(const Tensor& target, std::uint64_t seed, std::ostream& record) {
+  /// What the inversion of an image found: of the least squared error, before the optimiser's step that follows it.
+  struct Inversion {
+    Tensor latent, image, noise;  ///< noise: n of every step; undefined for η = 0
+    double first = 0, best = INFINITY;
+    std::int64_t steps = 0;
+    std::string ended = "steps";
+  };
+
+  /// \param target  [1, C, H, W]
+  Inversion invert(const Tensor& target, std::uint64_t seed) {
     const torch::AutoGradMode grad(true);
-    std::vector<Tensor> frozen;
-    for (const Tensor& p : parameters())
-      if (p.requires_grad()) frozen.push_back(p.requires_grad_(false));
+    const Frozen frozen(parameters());
     const auto steps = schedule();
     auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-    const Tensor noise = o_.eta > 0 ? draw(generator, {1, static_cast<std::int64_t>(steps.size()), channels_, size_, size_}) : Tensor();
-    const Trajectory map(denoiser(), steps, o_.eta, target, noise, o_.chunk);
+    Inversion found;
+    if (o_.eta > 0) found.noise = draw(generator, {1, static_cast<std::int64_t>(steps.size()), channels_, size_, size_});
+    const Trajectory map(denoiser(), steps, o_.eta, target, found.noise, o_.chunk);
     Tensor latent;
     {
       const torch::NoGradGuard no_grad;
@@ -187,24 +229,45 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
     }
     latent.requires_grad_();
     torch::optim::Adam adam({latent}, torch::optim::AdamOptions(o_.invert_lr));
-    Tensor rows = latent.detach().repeat({map.steps() + 1, 1, 1, 1}), best_image;
-    double first = 0, best = INFINITY;
-    for (std::int64_t k = 0; k < o_.invert_steps; ++k) {
+    Tensor rows = latent.detach().repeat({map.steps() + 1, 1, 1, 1});
+    for (; found.steps < o_.invert_steps; ++found.steps) {
       adam.zero_grad();
       const zstar::FixedPointMap f([&](const State& z) { return State(with_latent(map, z[0], latent)); });
       const auto solved = layer_->solve(f, State(rows), {.training = true, .gradient = true});
       const Tensor image = solved.z()[0].slice(0, map.steps()), loss = (image - target).square().sum();
-      const double value = loss.item<double>();
-      if (k == 0) first = value;
-      if (value < best) best = value, best_image = image.detach().clone();
+      const double error = loss.item<double>();
+      if (found.steps == 0) found.first = error;
+      if (error < found.best) found.best = error, found.image = image.detach().clone(), found.latent = latent.detach().clone();
+      if (!std::isfinite(error) || error <= o_.invert_stop) {
+        found.ended = std::isfinite(error) ? "stop" : "nonfinite";
+        break;
+      }
       loss.backward();
       adam.step();
       rows = solved.fixed_point[0].detach().clone();  // the next solve starts where this one ended
       rows.narrow(0, 0, 1).copy_(latent.detach());
     }
-    for (const Tensor& p : frozen) p.requires_grad_(true);
-    record << ",\n  \"inversion_first\": " << first << ",\n  \"inversion_best\": " << best;
-    return best_image;
+    return found;
+  }
+
+  /// inversion.png and latent.npz. \return the files written
+  std::vector<std::string> produce_inversion(const Batch& batch, std::uint64_t seed, const std::filesystem::path& folder, Json& record) {
+    const std::int64_t handed = batch.has("images") ? batch.at("images").size(0) : 0;
+    if (o_.invert_index >= handed)
+      throw std::runtime_error("invert_index = " + std::to_string(o_.invert_index) + " names none of the " + std::to_string(handed) +
+                               " images at hand, the first batch of the split that is rendered\n  remedy: a smaller index, or a larger train.batch_size");
+    const Tensor target = batch.at("images").narrow(0, o_.invert_index, 1);
+    const Inversion found = invert(target, seed);
+    record["inversion_index"] = o_.invert_index, record["inversion_first"] = found.first, record["inversion_best"] = found.best;
+    record["inversion_steps"] = found.steps, record["inversion_ended"] = found.ended;
+    if (!found.latent.defined()) return {};
+    const std::vector<std::string> files{(folder / "inversion.png").string(), (folder / "latent.npz").string()};
+    zstar::formats::write_png(files[0], grid(torch::cat({target, found.image}).cpu()));
+    std::vector<std::pair<std::string, std::string>> arrays;
+    for (const auto& [name, array] : {std::pair("latent.npy", found.latent), std::pair("image.npy", found.image), std::pair("target.npy", target), std::pair("noise.npy", found.noise)})
+      if (array.defined()) arrays.emplace_back(name, zstar::formats::npy_bytes(array));
+    zstar::formats::write_zip(files[1], arrays);
+    return files;
   }
 
   Options o_;

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <unistd.h>
@@ -9,6 +10,7 @@
 
 #include "trajectory.hpp"
 #include "tests/support/model_host.hpp"
+#include "zstar/formats/arrays.hpp"
 #include "zstar/render.hpp"
 
 namespace {
@@ -151,6 +153,95 @@ TEST(Ddim, ParallelSamplesAreTheSequentialOnesAndInversionDescends) {
     EXPECT_LT(record.at("inversion_best").get<double>(), 0.98 * record.at("inversion_first").get<double>()) << mixing;
     std::filesystem::remove_all(folder);
   }
+}
+
+Settings small(Settings more) {
+  Settings s{{"width", std::int64_t{8}}, {"multipliers", Integers{1, 2}}, {"blocks", std::int64_t{1}}, {"attention", Integers{4}}, {"norm_groups", std::int64_t{4}},
+             {"steps", std::int64_t{4}}, {"samples", std::int64_t{2}}};
+  s.insert(s.end(), more.begin(), more.end());
+  return s;
+}
+
+class Produced : public ::testing::Test {
+ protected:
+  Produced() : folder(std::filesystem::temp_directory_path() / ("zstar_produced_" + std::to_string(::getpid()))) { std::filesystem::create_directories(folder); }
+  ~Produced() override { std::filesystem::remove_all(folder); }
+
+  nlohmann::json record() const {
+    std::ifstream in(folder / "sampling.json");
+    return nlohmann::json::parse(in);
+  }
+  void run(const Settings& more, double weight = 1) {
+    torch::manual_seed(3);
+    Built b(small(more), 1, 8);
+    b.model->to(torch::kFloat64);
+    b.model->eval();
+    const torch::NoGradGuard no_grad;
+    for (const Tensor& p : b.model->parameters()) p.mul_(weight);
+    query<Produces>(*b.model)->produce(batch, 1, folder.string());
+  }
+  Tensor array(const std::string& name) const { return formats::Npz(formats::read_file(folder / "latent.npz")).array(name); }
+  std::string refusal(const Settings& more, double weight = 1) {
+    try {
+      run(more, weight);
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
+
+  std::filesystem::path folder;
+  Batch batch{{{"images", test::randn({3, 1, 8, 8}, 5).clamp(-1, 1)}}, {}};
+};
+
+TEST_F(Produced, TheRecordSaysHowTheSolveEnded) {
+  run({});
+  EXPECT_LE(record().at("relative_residual").get<double>(), 1e-9);
+  EXPECT_EQ(record().at("reasons").at("converged").get<int>() + record().at("reasons").value("floor", 0), 2 * 4) << "every state of every image";
+}
+
+TEST_F(Produced, ImagesThatAreNotFiniteAreRefusedAndTheirRecordIsJson) {
+  for (const char* sampler : {"parallel", "sequential"}) EXPECT_THAT(refusal({{"sampler", std::string(sampler)}}, std::nan("")), ::testing::HasSubstr("sampling met numbers that are not finite")) << sampler;
+  EXPECT_FALSE(refusal({}, std::nan("")) == "accepted");
+  EXPECT_TRUE(record().at("relative_difference").is_null());
+}
+
+TEST_F(Produced, TheLatentKeptIsOfTheErrorItIsNamedFor) {
+  for (const double lr : {1e-3, 10.0}) {
+    run({{"invert_steps", std::int64_t{1}}, {"invert_index", std::int64_t{2}}, {"invert_lr", lr}});
+    EXPECT_TRUE(array("target").equal(batch.at("images").narrow(0, 2, 1)));
+    EXPECT_NEAR((array("image") - array("target")).square().sum().item<double>(), record().at("inversion_best").get<double>(), 1e-9);
+    EXPECT_EQ(record().at("inversion_ended"), "steps");
+    static Tensor start;
+    if (start.defined()) {
+      EXPECT_TRUE(array("latent").equal(start)) << "before the step of the optimiser, whatever its length";
+    }
+    start = array("latent");
+  }
+}
+
+TEST_F(Produced, AnInversionEndsAtItsError) {
+  run({{"invert_steps", std::int64_t{5}}, {"invert_stop", 1e9}, {"eta", 0.5}});
+  EXPECT_EQ(record().at("inversion_steps"), 0);
+  EXPECT_EQ(record().at("inversion_ended"), "stop");
+  EXPECT_EQ(array("noise").sizes(), (std::vector<std::int64_t>{1, 4, 1, 8, 8}));
+  EXPECT_THAT(refusal({{"invert_steps", std::int64_t{5}}, {"invert_index", std::int64_t{3}}}), ::testing::HasSubstr("invert_index = 3 names none of the 3 images"));
+}
+
+TEST(Ddim, SchedulesWithoutNoiseOrWithoutSignalAreRefused) {
+  const auto refusal = [](const Settings& s) -> std::string {
+    try {
+      Built(s, 1, 32);
+    } catch (const std::exception& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  const Setting steps{"steps", std::int64_t{20}}, all{"times", std::int64_t{20}}, jsd{"schedule", std::string("jsd")};
+  EXPECT_THAT(refusal({jsd, all, steps}), ::testing::HasSubstr("ā is 0 at time 19, one of the 20 times"));
+  EXPECT_EQ(refusal({jsd, steps}), "accepted") << "950 of 1000 is the last time";
+  EXPECT_THAT(refusal({{"beta_first", 1e-20}, steps}), ::testing::HasSubstr("ā is 1 at time 0"));
+  EXPECT_THAT(refusal({{"attention", Integers{15}}}), ::testing::AllOf(::testing::HasSubstr("attention at 15"), ::testing::HasSubstr("32, 16, 8, 4")));
 }
 
 TEST(Ddim, SettingsThatDoNotFitAreSaid) {

@@ -34,6 +34,17 @@ inline Tensor betas(const std::string& kind, double first, double last, std::int
 /// ā with a leading one, float64 [N + 1]: entry t + 1 belongs to time t, entry 0 to time −1.
 inline Tensor alpha_bar(const Tensor& beta) { return torch::cat({torch::ones({1}, doubles()), (1 - beta.to(torch::kFloat64)).cumprod(0)}); }
 
+/// Sampling divides by √ā and by √(1 − ā) at every time of its sequence. \throws OptionError  where one of the two is zero in single precision
+inline void expect_noise_and_signal(const Tensor& bars, const Integers& rising) {
+  for (const std::int64_t t : rising) {
+    const double bar = bars[t + 1].item<double>();
+    if (bar >= 1e-38 && bar < 1) continue;  // least float: 1.2e-38
+    throw zstar::OptionError("schedule", "ā is " + std::string(bar < 0.5 ? "0" : "1") + " at time " + std::to_string(t) + ", one of the " + std::to_string(rising.size()) + " times of the sequence: there is " +
+                                             (bar < 0.5 ? "nothing of the image left, and a step divides by √ā" : "no noise yet, and a step divides by √(1 − ā)") +
+                                             "; choose another schedule, other values of β, or fewer steps");
+  }
+}
+
 /// Rising times of S steps. uniform: every ⌊N/S⌋-th; quad: ⌊linspace(0, √(0.8 N), S)²⌋; custom: every second one up to the middle, every fourth
 /// one from there on, whatever S.
 inline Integers times(const std::string& kind, std::int64_t n, std::int64_t s) {

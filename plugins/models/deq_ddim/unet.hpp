@@ -12,6 +12,12 @@ struct UnetOptions {
   Integers multipliers = {1, 2, 2, 2}, attention = {16};  ///< widths of the levels in multiples of `width`; resolutions with attention
   bool with_conv = true;
   double dropout = 0;
+
+  bool has_level_of(std::int64_t pixels) const {
+    for (std::size_t k = 0; k < multipliers.size(); ++k)
+      if (size >> k == pixels) return true;
+    return false;
+  }
 };
 
 class Unet final : public Module {
