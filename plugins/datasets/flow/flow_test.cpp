@@ -339,7 +339,9 @@ TEST(OfficialFlow, AMixHasEveryPairAsOftenAsAsked) {
   const auto data = test::make<Dataset>(Kind::dataset, "flow_mix", {{"sintel", (folder.path / "sintel").string()}, {"kitti", (folder.path / "kitti").string()},
                                                                     {"crop", std::vector<std::int64_t>{8, 8}}, {"repeat", std::vector<std::int64_t>{3, 2, 5, 1}}});
   EXPECT_EQ(data->size(Split::train), 2 * 3 + 1 * 2);
-  EXPECT_EQ(data->size(Split::validation), 2);
+  EXPECT_EQ(data->size(Split::validation), 2 + 1);
+  EXPECT_FALSE(data->load(Split::train, {0}, 0).has("benchmark"));
+  for (std::int64_t i = 0; i < 3; ++i) EXPECT_EQ(data->load(Split::validation, {i}, 0).at("benchmark").item<std::int64_t>(), i) << "clean, final, KITTI";
   const auto sequence = [&](std::int64_t i) { return data->load(Split::train, {i}, 1).at("sequence").item<std::int64_t>(); };
   EXPECT_EQ(sequence(0), sequence(4));
   EXPECT_NE(sequence(0), sequence(1)) << "the other pass";

@@ -18,7 +18,7 @@ class Official final : public Pairs {
   static auto options() { return official_options(); }
 
   /// \param option  of the data set that named the folder
-  Official(const Options& o, zstar::Host&, const std::string& option = "path") {
+  Official(const Options& o, zstar::Host&, const std::string& option = "path") : both_(!Layout::sparse && o.passes == "both") {
     if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the data: --set dataset.path=FOLDER");
     if (!o.crop.empty() && o.crop.size() != 2) throw OptionError("crop", "crop has " + std::to_string(o.crop.size()) + " numbers; expected height and width");
     if (o.min_scale > o.max_scale) throw OptionError("min_scale", "min_scale is above max_scale");
@@ -56,6 +56,10 @@ class Official final : public Pairs {
   }
   std::string name(Split split, std::int64_t index) const override { return of(split)[static_cast<std::size_t>(index)].name; }
   bool sparse() const override { return Layout::sparse; }
+  Benchmark benchmark(Split split, std::int64_t index) const override {
+    if (!both_) return Benchmark::none;
+    return name(split, index).starts_with("clean") ? Benchmark::clean : Benchmark::final;
+  }
 
  private:
   const std::vector<Sample>& of(Split split) const { return splits_[static_cast<std::size_t>(split)]; }
@@ -68,6 +72,7 @@ class Official final : public Pairs {
   /// Where dense flow counts: below 1000 pixels, and so not where it is no number. [2, H, W] → [H, W]
   static Tensor known(const Tensor& flow) { return (flow.abs() < 1000).all(0).to(torch::kFloat32); }
 
+  bool both_;  ///< renderings
   std::vector<Sample> splits_[3];
   Augmentation augmentation_;
 };

@@ -13,8 +13,11 @@ namespace {
 
 using zstar::Split;
 
+/// As the batch has it: benchmarks whose errors are told apart.
+enum class Benchmark : std::int64_t { none = -1, clean = 0, final = 1, kitti = 2 };
+
 /// Batch tensors: image1, image2 [B, 3, H, W] of 0 … 255, flow [B, 2, H, W] and valid [B, H, W] where there is truth; sequence, frame [B]
-/// where pairs are parts of videos.
+/// where pairs are parts of videos; benchmark [B] where evaluation is of several.
 class Pairs : public zstar::Dataset, public zstar::RendersSamples {
  public:
   void* query(std::string_view id) override { return id == zstar::RendersSamples::id ? static_cast<zstar::RendersSamples*>(this) : nullptr; }
@@ -34,13 +37,14 @@ class Pairs : public zstar::Dataset, public zstar::RendersSamples {
 
   zstar::Batch load(Split split, const std::vector<std::int64_t>& indices, std::uint64_t seed) const override {
     std::vector<Tensor> parts[4];
-    std::vector<std::int64_t> sequences, frames;
+    std::vector<std::int64_t> sequences, frames, benchmarks;
     for (const std::int64_t i : indices) {
       const Pair p = pair(split, i, seed + static_cast<std::uint64_t>(i) * 0x9E3779B97F4A7C15ULL);
       parts[0].push_back(p.image1), parts[1].push_back(p.image2);
       if (p.flow.defined()) parts[2].push_back(p.flow), parts[3].push_back(p.valid);
       const auto [sequence, frame] = place(split, i);
       sequences.push_back(sequence), frames.push_back(frame);
+      if (split != Split::train && benchmark(split, i) != Benchmark::none) benchmarks.push_back(static_cast<std::int64_t>(benchmark(split, i)));
     }
     for (const Tensor& image : parts[0])
       if (image.sizes() != parts[0][0].sizes())
@@ -48,6 +52,7 @@ class Pairs : public zstar::Dataset, public zstar::RendersSamples {
     zstar::Batch batch{{{"image1", torch::stack(parts[0])}, {"image2", torch::stack(parts[1])}}, indices};
     if (!parts[2].empty()) batch.tensors.insert(batch.tensors.end(), {{"flow", torch::stack(parts[2])}, {"valid", torch::stack(parts[3])}});
     batch.tensors.insert(batch.tensors.end(), {{"sequence", torch::tensor(sequences, torch::kInt64)}, {"frame", torch::tensor(frames, torch::kInt64)}});
+    if (!benchmarks.empty()) batch.tensors.emplace_back("benchmark", torch::tensor(benchmarks, torch::kInt64));
     return batch;
   }
 
@@ -64,6 +69,8 @@ class Pairs : public zstar::Dataset, public zstar::RendersSamples {
   virtual std::pair<std::int64_t, std::int64_t> place(Split, std::int64_t index) const { return {index, 0}; }
   /// Of the files of the pair in a submission, without their ending.
   virtual std::string name(Split, std::int64_t index) const { return "pair_" + std::to_string(index); }
+  /// Which benchmark a pair is of, where a split has several: of all its pairs, or of none.
+  virtual Benchmark benchmark(Split, std::int64_t) const { return Benchmark::none; }
   /// Whether flow is known at some pixels alone, and written as KITTI has it.
   virtual bool sparse() const { return false; }
 };

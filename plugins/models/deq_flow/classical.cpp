@@ -78,7 +78,7 @@ class ClassicalFlow final : public zstar::Model, public zstar::Predicts {
 
   Tensor loss(const Tensor& output, const zstar::Batch& batch) override { return flow_loss(output, batch.at("flow"), batch.at("valid")); }
   zstar::Sums measure(const Tensor& output, const zstar::Batch& batch) override {
-    return flow_sums(output, batch.at("flow"), batch.at("valid"), o_.protocol == "all_pixels");
+    return flow_sums(output, batch, o_.protocol == "all_pixels");
   }
   std::vector<zstar::Metric> summarise(const zstar::Sums& sums) const override { return flow_metrics(sums, o_.protocol); }
 

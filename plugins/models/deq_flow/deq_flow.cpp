@@ -37,7 +37,7 @@ auto option_table() {
                     {"volume", "on_demand"}),
       zstar::choice("batch_norm", &O::batch_norm, "of the context encoder in training: active, or frozen as in later stages", {"active", "frozen"}),
       zstar::choice("border", &O::border, "of the flow in convex up-sampling: zero as published checkpoints expect, or replicated", {"zero", "replicate"}),
-      zstar::choice("padding", &O::padding, "of images to multiples of 8: both_sides (Sintel) or bottom (KITTI)", {"both_sides", "bottom"}),
+      zstar::choice("padding", &O::padding, "of images to multiples of 8: both_sides (Sintel) or bottom (KITTI, also where a batch names its benchmark)", {"both_sides", "bottom"}),
       protocol_option(&O::protocol),
       zstar::choice("warm_start", &O::warm_start, "in evaluation, from the frame before of the same sequence, pair by pair: its flow carried forward, or its flow and hidden state",
                     {"none", "flow", "state"}),
@@ -123,7 +123,7 @@ class DeqFlow final : public zstar::Model, public zstar::Predicts, public zstar:
   Tensor loss(const Tensor& output, const zstar::Batch& batch) override { return flow_loss(output, batch.at("flow"), batch.at("valid")); }
 
   zstar::Sums measure(const Tensor& output, const zstar::Batch& batch) override {
-    return flow_sums(output, batch.at("flow"), batch.at("valid"), o_.protocol == "all_pixels");
+    return flow_sums(output, batch, o_.protocol == "all_pixels");
   }
 
   std::vector<zstar::Metric> summarise(const zstar::Sums& sums) const override { return flow_metrics(sums, o_.protocol); }
@@ -138,7 +138,7 @@ class DeqFlow final : public zstar::Model, public zstar::Predicts, public zstar:
 
   std::vector<Tensor> flows_of(const zstar::Batch& batch) {
     const Tensor& image = batch.at("image1");
-    const Padding padding(image.size(2), image.size(3), o_.padding == "bottom");
+    const Padding padding(image.size(2), image.size(3), o_.padding == "bottom" || of_kitti(batch));
     const auto scaled = [&](const char* name) { return padding.pad(2 * batch.at(name) / 255 - 1); };
     const Tensor first = scaled("image1"), features = fnet_->forward(torch::cat({first, scaled("image2")}));
     // Channels last: convolutions of few channels on many pixels, and batch norms, take a fifth less time so.

@@ -1,3 +1,5 @@
+#include <map>
+
 #include <gtest/gtest.h>
 
 #include "correlation.hpp"
@@ -221,6 +223,23 @@ TEST(DeqFlow, TruthThatIsNotFiniteCountsForNothing) {
     EXPECT_EQ(flow_sums(prediction.detach(), holes, ones, /*all_pixels=*/true), flow_sums(prediction.detach(), truth, valid, /*all_pixels=*/false));
     EXPECT_EQ(flow_sums(prediction.detach(), holes, ones, /*all_pixels=*/false), flow_sums(prediction.detach(), truth, valid, /*all_pixels=*/false));
   }
+}
+
+TEST(DeqFlow, BenchmarksOfAPassAreToldApart) {
+  const Tensor truth = torch::zeros({3, 2, 2, 2}, f64);
+  Tensor prediction = truth.clone(), valid = torch::cat({ones, ones, ones});
+  for (std::int64_t i = 0; i < 3; ++i) prediction.select(0, i).select(0, 0).fill_(static_cast<double>(i + 1));
+  prediction[2][0][0][0] = 9, valid[2][0][0] = 0;
+  const Batch batch{{{"flow", truth}, {"valid", valid}, {"benchmark", torch::tensor(std::vector<std::int64_t>{0, 1, 2})}}, {}};
+
+  std::map<std::string, double> got;
+  for (const Metric& m : flow_metrics(flow_sums(prediction, batch, /*all_pixels=*/true), "all_pixels")) got[m.name] = m.value;
+
+  EXPECT_DOUBLE_EQ(got["epe"], 1.5) << "of Sintel";
+  EXPECT_DOUBLE_EQ(got["clean_epe"], 1);
+  EXPECT_DOUBLE_EQ(got["final_epe"], 2);
+  EXPECT_DOUBLE_EQ(got["kitti_epe"], 3) << "of valid pixels";
+  EXPECT_EQ(got["kitti_f1_all"], 0);
 }
 
 TEST(DeqFlow, AnImageWithoutAPixelThatCountsIsNoneOfTheMean) {

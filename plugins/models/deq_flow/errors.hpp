@@ -43,6 +43,27 @@ inline zstar::Sums flow_sums(const Tensor& prediction, const Tensor& truth, cons
           {"outliers", sum(outliers(error, truth))}};
 }
 
+/// Benchmarks that a batch may be of (`benchmark` [B]), by number: their errors are told apart.
+constexpr const char* benchmarks[] = {"clean", "final", "kitti"};
+constexpr std::int64_t kitti = 2;
+
+inline bool of_kitti(const zstar::Batch& batch) { return batch.has("benchmark") && batch.at("benchmark").eq(kitti).all().item<bool>(); }
+
+/// Sums of a batch: of all its pairs or, where it names benchmarks, of those of Sintel ("error") and of each benchmark ("kitti.error").
+inline zstar::Sums flow_sums(const Tensor& prediction, const zstar::Batch& batch, bool all_pixels) {
+  const Tensor &truth = batch.at("flow"), &valid = batch.at("valid");
+  if (!batch.has("benchmark")) return flow_sums(prediction, truth, valid, all_pixels);
+  zstar::Sums sums;
+  const auto add = [&](const Tensor& chosen, const std::string& prefix, bool all) {
+    const Tensor rows = chosen.nonzero().flatten();
+    if (rows.numel() == 0) return;
+    for (auto& [name, sum] : flow_sums(prediction.index_select(0, rows), truth.index_select(0, rows), valid.index_select(0, rows), all)) sums.emplace_back(prefix + name, sum);
+  };
+  add(batch.at("benchmark") != kitti, "", all_pixels);
+  for (std::int64_t b = 0; b <= kitti; ++b) add(batch.at("benchmark") == b, benchmarks[b] + std::string("."), b != kitti);
+  return sums;
+}
+
 /// The option of a model that chooses a protocol.
 template <class O>
 auto protocol_option(std::string O::*member) {
@@ -50,15 +71,22 @@ auto protocol_option(std::string O::*member) {
                        {"all_pixels", "valid", "images"});
 }
 
-/// End-point error by the protocol, and shares of pixels in percent; of no pixels they are no numbers.
+/// End-point error by the protocol, and shares of pixels in percent; then those of benchmarks. Of no pixels they are no numbers.
 inline std::vector<zstar::Metric> flow_metrics(const zstar::Sums& sums, const std::string& protocol) {
-  const auto of = [&](const char* name) {
+  const auto of = [&](const std::string& name) {
     const auto found = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.first == name; });
     return found == sums.end() ? 0.0 : found->second;
   };
-  const auto share = [&](const char* name) { return 100 * of(name) / of("pixels"); };
-  const double epe = protocol == "images" ? of("image_means") / of("images") : of("error") / of("pixels");
-  return {{"epe", epe, false}, {"1px", share("within_1"), true}, {"3px", share("within_3"), true}, {"5px", share("within_5"), true}, {"f1_all", share("outliers"), false}};
+  const auto share = [&](const std::string& name, const std::string& prefix = "") { return 100 * of(prefix + name) / of(prefix + "pixels"); };
+  const auto epe = [&](bool by_image, const std::string& prefix = "") {
+    return by_image ? of(prefix + "image_means") / of(prefix + "images") : of(prefix + "error") / of(prefix + "pixels");
+  };
+  std::vector<zstar::Metric> metrics{{"epe", epe(protocol == "images"), false}, {"1px", share("within_1"), true}, {"3px", share("within_3"), true},
+                                     {"5px", share("within_5"), true}, {"f1_all", share("outliers"), false}};
+  for (const std::string name : benchmarks)
+    if (of(name + ".images") > 0) metrics.push_back({name + "_epe", epe(name == "kitti", name + "."), false});
+  if (of("kitti.images") > 0) metrics.push_back({"kitti_f1_all", share("outliers", "kitti."), false});
+  return metrics;
 }
 
 }  // namespace
