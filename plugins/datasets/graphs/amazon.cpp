@@ -28,7 +28,9 @@ class Amazon final : public zstar::Dataset {
     adjacency_ = adjacency_of(read_pairs(needed(folder, "adj_list.txt")), n_, o);
     read_labels(needed(folder, "label.txt"));
     masks_[0] = mask(needed(folder, "train_idx-" + o.fraction + ".txt"));
-    masks_[1] = masks_[2] = mask(needed(folder, "test_idx.txt"));
+    const fs::path tested = needed(folder, "test_idx.txt");
+    masks_[1] = masks_[2] = mask(tested);
+    about(tested, [&] { all_are(torch::arange(n_), (masks_[0] & masks_[2]).logical_not(), "node", "none that trains, too"); });
     host.warn("amazon: the published split has no validation nodes; the test nodes stand in for them, so a model selected by them has seen the test");
   }
 
@@ -62,14 +64,17 @@ class Amazon final : public zstar::Dataset {
 
   void read_labels(const fs::path& file) {
     Lines lines(file);
-    labels_ = torch::zeros({n_, classes_});
+    std::vector<float> flat;
     std::int64_t node = 0;
     for (; lines.next(); ++node) {
       const auto row = lines.numbers<float>();
       if (node >= n_ || static_cast<std::int64_t>(row.size()) != classes_) lines.fail("one number for each of " + std::to_string(classes_) + " classes was expected, for " + std::to_string(n_) + " nodes");
-      labels_[node].copy_(torch::tensor(row));
+      for (const float x : row)
+        if (x != 0 && x != 1) lines.fail("zeros and ones were expected, there is a " + (std::ostringstream() << x).str());
+      flat.insert(flat.end(), row.begin(), row.end());
     }
     if (node != n_) zstar::formats::damaged(file, "has " + std::to_string(node) + " lines for " + std::to_string(n_) + " nodes");
+    labels_ = torch::tensor(flat).reshape({n_, classes_});
   }
 
   Tensor mask(const fs::path& file) const {

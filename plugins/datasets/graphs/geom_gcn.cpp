@@ -22,7 +22,7 @@ class GeomGcn final : public NodeSet {
     const fs::path folder = fs::is_directory(fs::path(o.path) / o.name) ? fs::path(o.path) / o.name : fs::path(o.path);
     const fs::path nodes = needed(folder, "out1_node_feature_label.txt");
     read_nodes(nodes);
-    const Tensor pairs = read_edges(needed(folder, "out1_graph_edges.txt"));
+    const Tensor pairs = read_edges(needed(folder, "out1_graph_edges.txt"), labels_.numel());
     if (o.name == "cornell") warn_of_copy(nodes, folder, host);
     set(nodes, features_, pairs, labels_, masks_of(geom_split(o.splits.empty() ? folder : fs::path(o.splits), o.name, o.split), "_mask"));
   }
@@ -36,55 +36,72 @@ class GeomGcn final : public NodeSet {
                 "heterophilous/cornell.npz (data set heterophilous)");
   }
 
-  /// Lines "id TAB f,f,f TAB label" behind a heading; features are zeros and ones, or (film) the indices of the ones.
+  /// What a line says of a node: features are zeros and ones, or (film) the indices of the ones.
+  struct Node {
+    std::int64_t id, label;
+    std::vector<std::int64_t> features;
+    std::string line;
+  };
+
+  static Node node_of(const Lines& lines) {
+    const auto words = lines.words("\t\r");
+    if (words.size() != 3) lines.fail("three columns were expected: id, features, label");
+    Node node{lines.number<std::int64_t>(words[0]), lines.number<std::int64_t>(words[2]), {}, "line " + std::to_string(lines.line())};
+    for (std::string_view rest = words[1]; !rest.empty();) {
+      const auto end = std::min(rest.find(','), rest.size());
+      const auto x = lines.number<std::int64_t>(rest.substr(0, end));
+      if (x < 0 || x > 1000000) lines.fail("there is the feature " + std::to_string(x) + "; expected zeros and ones, or indices");
+      node.features.push_back(x);
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    return node;
+  }
+
+  /// Lines "id TAB f,f,f TAB label" behind a heading.
   void read_nodes(const fs::path& file) {
     Lines lines(file);
-    lines.next();
-    std::vector<std::vector<std::int64_t>> lists;
-    std::vector<std::int64_t> ids, labels;
-    for (; lines.next();) {
-      const auto words = lines.words("\t\r");
-      if (words.size() != 3) lines.fail("three columns were expected: id, features, label");
-      ids.push_back(lines.number<std::int64_t>(words[0])), labels.push_back(lines.number<std::int64_t>(words[2]));
-      auto& list = lists.emplace_back();
-      for (std::string_view rest = words[1]; !rest.empty();) {
-        const auto end = std::min(rest.find(','), rest.size());
-        list.push_back(lines.number<std::int64_t>(rest.substr(0, end)));
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-      }
+    lines.heading();
+    std::vector<Node> nodes;
+    while (lines.next()) nodes.push_back(node_of(lines));
+    if (nodes.empty()) zstar::formats::damaged(file, "has no node");
+    const auto n = static_cast<std::int64_t>(nodes.size());
+    std::int64_t most = 0;
+    bool zeros = false;  // a line with several zeros is no list of indices
+    for (const Node& node : nodes) {
+      for (const std::int64_t x : node.features) most = std::max(most, x);
+      zeros = zeros || std::count(node.features.begin(), node.features.end(), 0) > 1;
     }
-    if (lists.empty()) zstar::formats::damaged(file, "has no node");
-    const auto n = static_cast<std::int64_t>(lists.size());
-    const std::size_t width = lists[0].size();
-    const bool dense = std::all_of(lists.begin(), lists.end(), [&](const auto& l) { return l.size() == width && std::all_of(l.begin(), l.end(), [](std::int64_t x) { return x == 0 || x == 1; }); });
-    std::int64_t most = o_.features - 1;
-    for (const auto& l : lists)
-      for (const std::int64_t x : l) {
-        if (x < 0 || x > 1000000) zstar::formats::damaged(file, "has the feature " + std::to_string(x) + "; expected zeros and ones, or indices");
-        most = std::max(most, x);
-      }
-    features_ = torch::zeros({n, dense ? static_cast<std::int64_t>(width) : most + 1}), labels_ = torch::zeros({n}, torch::kInt64);
+    const bool dense = o_.features == 0 && (most <= 1 || zeros);
+    features_ = torch::zeros({n, dense ? static_cast<std::int64_t>(nodes[0].features.size()) : std::max(o_.features, most + 1)}), labels_ = torch::zeros({n}, torch::kInt64);
     const Tensor seen = torch::zeros({n}, torch::kBool);
-    for (std::int64_t k = 0; k < n; ++k) {
-      const std::int64_t i = ids[static_cast<std::size_t>(k)];
-      if (i < 0 || i >= n || seen[i].item<bool>()) zstar::formats::damaged(file, "has the node id " + std::to_string(i) + " twice or outside of 0 … " + std::to_string(n - 1));
-      seen[i] = true;
-      labels_[i] = labels[static_cast<std::size_t>(k)];
-      const Tensor list = torch::tensor(lists[static_cast<std::size_t>(k)], torch::kInt64);
-      if (dense) features_[i].copy_(list);
-      else features_[i].index_fill_(0, list, 1.0);
+    for (const Node& node : nodes) {
+      if (node.id < 0 || node.id >= n || seen[node.id].item<bool>()) zstar::formats::damaged(file, node.line + ": there is the node id " + std::to_string(node.id) + " twice or outside of 0 … " + std::to_string(n - 1));
+      seen[node.id] = true;
+      labels_[node.id] = node.label;
+      const Tensor features = torch::tensor(node.features, torch::kInt64);
+      if (dense) features_[node.id].copy_(zeros_and_ones_of(file, node, features));
+      else features_[node.id].index_fill_(0, features, 1.0);
     }
   }
 
-  static Tensor read_edges(const fs::path& file) {
+  Tensor zeros_and_ones_of(const fs::path& file, const Node& node, const Tensor& features) const {
+    if (features.numel() != features_.size(1))
+      zstar::formats::damaged(file, node.line + ": there are " + std::to_string(features.numel()) + " features, the first node has " + std::to_string(features_.size(1)));
+    if (features.max().item<std::int64_t>() > 1) zstar::formats::damaged(file, node.line + ": there is the feature " + std::to_string(features.max().item<std::int64_t>()) + "; expected zeros and ones, as elsewhere");
+    return features;
+  }
+
+  /// Lines "id TAB id" behind a heading.
+  static Tensor read_edges(const fs::path& file, std::int64_t n) {
     Lines lines(file);
-    lines.next();
+    lines.heading();
     std::vector<std::int64_t> flat;
-    for (; lines.next();) {
+    while (lines.next()) {
       const auto pair = lines.numbers<std::int64_t>();
-      if (pair.size() != 2) lines.fail("two node ids were expected");
+      if (pair.size() != 2 || std::min(pair[0], pair[1]) < 0 || std::max(pair[0], pair[1]) >= n) lines.fail("two node ids from 0 to " + std::to_string(n - 1) + " were expected");
       flat.insert(flat.end(), pair.begin(), pair.end());
     }
+    if (flat.empty()) zstar::formats::damaged(file, "has no edge");
     return pairs_of(flat);
   }
 

@@ -100,6 +100,8 @@ class GraphSet : public zstar::Dataset {
     for (const std::int64_t label : labels) mapped.push_back(known.at(label)), all.push_back(static_cast<std::int64_t>(all.size()));
     labels_ = torch::tensor(mapped, torch::kInt64);
     const auto seed = static_cast<std::uint64_t>(o_.seed);
+    if (tested.empty() && o_.folds > static_cast<std::int64_t>(all.size()))
+      throw OptionError("folds", "folds is " + std::to_string(o_.folds) + ", there are " + std::to_string(all.size()) + " graphs; expected no more folds than graphs, so that each tests some");
     if (tested.empty()) tested = dealt(all, labels_, o_.folds, seed)[static_cast<std::size_t>(o_.fold)];
     std::sort(tested.begin(), tested.end());
     std::set_difference(all.begin(), all.end(), tested.begin(), tested.end(), std::back_inserter(rest));

@@ -8,12 +8,13 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/parts.hpp"
+#include "tests/support/scipy.hpp"
 #include "zstar/abi/dataset.hpp"
-#include "zstar/formats/torch_file.hpp"
 
 namespace {
 
 using namespace zstar;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
@@ -66,7 +67,7 @@ const Tensor mask(std::vector<std::int64_t> rows, std::int64_t n) { return torch
 TEST_F(Graphs, HeterophilousFilesAreReadAndDamagedOnesRefused) {
   const Tensor masks = torch::stack({mask({0}, 4), mask({1}, 4)}), edges = torch::tensor({{0, 1}, {1, 2}, {2, 3}}, torch::kInt64);
   write_npz("tiny.npz", {{"node_features", torch::ones({4, 2})}, {"node_labels", torch::tensor({0, 1, 2, 0}, torch::kInt64)}, {"edges", edges},
-                         {"train_masks", masks}, {"val_masks", masks}, {"test_masks", torch::stack({mask({2, 3}, 4), mask({3}, 4)})}});
+                         {"train_masks", masks}, {"val_masks", torch::stack({mask({1}, 4), mask({2}, 4)})}, {"test_masks", torch::stack({mask({2, 3}, 4), mask({3}, 4)})}});
   const auto data = open("heterophilous", {{"graph", std::string("tiny")}, {"split", std::int64_t{1}}});
 
   const Batch batch = all(*data, Split::train);
@@ -101,37 +102,64 @@ TEST_F(Graphs, GeomGcnSaysThatCornellIsTexas) {
   folder = folder.parent_path();
 }
 
-/// A matrix of scipy and a table of numpy as Python 2 pickles them.
-std::string array(const std::string& type, const std::string& data, std::vector<std::int64_t> shape) {
-  formats::PickleWriter w;
-  w.global("numpy.core.multiarray", "_reconstruct").raw("(").global("numpy", "ndarray").tuple({0}).text("b").raw("tR(").integer(1).tuple(shape);
-  w.global("numpy", "dtype").raw("(").text(type).integer(0).integer(1).raw("tR(").integer(3).text("<").raw("NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff").integer(0).raw("tb\x89").text(data).raw("tb");
-  return w.bytes();
+/// A set of nodes with one fault; each is named, with its place.
+TEST_F(Graphs, HeterophilousNumbersThatCannotBeAreRefused) {
+  const Tensor features = torch::ones({4, 2}), labels = torch::tensor({0, 1, 1, 0}, torch::kInt64), edges = torch::tensor({{0, 1}, {1, 2}, {2, 3}}, torch::kInt64);
+  const auto with = [&](const std::string& name, const Tensor& value) {
+    std::vector<std::pair<std::string, Tensor>> arrays{{"node_features", features}, {"node_labels", labels}, {"edges", edges}, {"train_masks", mask({0}, 4).unsqueeze(0)},
+                                                       {"val_masks", mask({1}, 4).unsqueeze(0)}, {"test_masks", mask({2, 3}, 4).unsqueeze(0)}};
+    for (auto& [key, tensor] : arrays)
+      if (key == name) tensor = value;
+    write_npz("tiny.npz", arrays);
+    return refusal("heterophilous", {{"graph", std::string("tiny")}});
+  };
+
+  EXPECT_EQ(with("", {}), "not refused");
+  EXPECT_THAT(with("test_masks", mask({1, 2}, 4).unsqueeze(0)), AllOf(HasSubstr("tiny.npz has the node 1 in row 1"), HasSubstr("at most one of those that train, validate and test"), HasSubstr("remedy")));
+  EXPECT_THAT(with("train_masks", torch::tensor({{7, 0, 0, 0}}, torch::kInt64)), HasSubstr("has the mark 7 in row 0"));
+  EXPECT_THAT(with("edges", torch::tensor({{0., 1.}, {1.5, 2.}})), HasSubstr("has the node of an edge 1.5 in row 1, counted from 0; expected a whole number"));
+  EXPECT_THAT(with("edges", torch::tensor({{0, 1}, {2, 4}}, torch::kInt64)), HasSubstr("has the node of an edge 4 in row 1"));
+  EXPECT_THAT(with("edges", torch::zeros({0, 2}, torch::kInt64)), HasSubstr("has no edge"));
+  Tensor broken = features.clone();
+  broken[2][1] = NAN;
+  EXPECT_THAT(with("node_features", broken), HasSubstr("has the feature nan in row 2"));
+  EXPECT_THAT(with("node_features", torch::ones({0, 2})), HasSubstr("has no node"));
+  EXPECT_THAT(with("node_labels", torch::tensor({0., 1., double(NAN), 0.})), HasSubstr("has the label nan in row 2"));
+  EXPECT_THAT(with("node_labels", torch::tensor(std::vector<std::int64_t>{0, 1, 1000000000000, 0})), HasSubstr("has the label 1000000000000 in row 2"));
+  EXPECT_THAT(with("node_labels", torch::tensor({0, -1, 1, 0}, torch::kInt64)), HasSubstr("has the label -1 in row 1"));
 }
-template <class T>
-std::string raw(const std::vector<T>& v) {
-  return {reinterpret_cast<const char*>(v.data()), v.size() * sizeof(T)};
-}
-std::string csr(const std::vector<float>& values, const std::vector<std::int32_t>& columns, const std::vector<std::int32_t>& starts, std::int64_t width) {
-  formats::PickleWriter w;
-  const auto n = static_cast<std::int64_t>(values.size());
-  w.raw("\x80\x02").global("scipy.sparse.csr", "csr_matrix").raw(")\x81}(").text("_shape").tuple({static_cast<std::int64_t>(starts.size()) - 1, width});
-  w.text("data").raw(array("f4", raw(values), {n})).text("indices").raw(array("i4", raw(columns), {n})).text("indptr").raw(array("i4", raw(starts), {static_cast<std::int64_t>(starts.size())}));
-  return w.raw("ub.").bytes();
+
+TEST_F(Graphs, GeomGcnLinesThatCannotBeAreRefused) {
+  const std::string heading = "node_id\tfeature\tlabel\n", nodes = heading + "0\t1,0\t0\n1\t0,1\t1\n2\t1,1\t1\n", edges = "node_id\tnode_id\n0\t1\n1\t2\n";
+  write_npz("splits/texas_split_0.6_0.2_0.npz", {{"train_mask", mask({0}, 3)}, {"val_mask", mask({1}, 3)}, {"test_mask", mask({2}, 3)}});
+  const auto with = [&](const std::string& node_lines, const std::string& edge_lines, std::int64_t features = 0) {
+    write("out1_node_feature_label.txt", node_lines), write("out1_graph_edges.txt", edge_lines);
+    return refusal("geom_gcn", {{"graph", std::string("texas")}, {"features", features}});
+  };
+
+  EXPECT_EQ(with(nodes, edges), "not refused");
+  EXPECT_EQ(with(heading + "0\t4\t0\n1\t0,1\t1\n2\t1\t1\n", edges), "not refused") << "indices";
+  EXPECT_THAT(with(heading + "0\t1,0\t0\n1\t0,1,1\t1\n2\t1,1\t1\n", edges), HasSubstr("label.txt line 3: there are 3 features, the first node has 2"));
+  EXPECT_THAT(with(heading + "0\t1,0,0\t0\n1\t0,2,0\t1\n2\t1,0,0\t1\n", edges), HasSubstr("line 3: there is the feature 2; expected zeros and ones"));
+  EXPECT_THAT(with(nodes.substr(heading.size()), edges), HasSubstr("label.txt line 1: a heading was expected"));
+  EXPECT_THAT(with(nodes, edges.substr(16)), HasSubstr("edges.txt line 1: a heading was expected"));
+  EXPECT_THAT(with(nodes, ""), HasSubstr("edges.txt is empty"));
+  EXPECT_THAT(with(nodes, "node_id\tnode_id\n"), HasSubstr("edges.txt has no edge"));
+  EXPECT_THAT(with(nodes, edges + "2\t3\n"), HasSubstr("line 4: two node ids from 0 to 2"));
+  EXPECT_THAT(with(heading + "0\t1,0\t0\n1\t0,1\t99999999999\n2\t1,1\t1\n", edges), HasSubstr("has the label 99999999999 in row 1"));
+  write_npz("splits/texas_split_0.6_0.2_0.npz", {{"train_mask", mask({0}, 3)}, {"val_mask", mask({0, 1}, 3)}, {"test_mask", mask({2}, 3)}});
+  EXPECT_THAT(with(nodes, edges), HasSubstr("_0.npz has the node 0"));
 }
 
 TEST_F(Graphs, PlanetoidFillsMissingTestNodesWithZerosAndSaysSo) {
-  const auto labels = [](const std::vector<std::int32_t>& v, std::int64_t n) { return "\x80\x02" + array("i4", raw(v), {n, 2}) + "."; };
-  write("ind.cora.x", csr({1}, {0}, {0, 1}, 3));
-  write("ind.cora.allx", csr({1, 2}, {0, 2}, {0, 1, 2}, 3));
-  write("ind.cora.tx", csr({5, 7}, {1, 1}, {0, 1, 2}, 3));
-  write("ind.cora.y", labels({0, 1}, 1));
-  write("ind.cora.ally", labels({0, 1, 1, 0}, 2));
-  write("ind.cora.ty", labels({1, 0, 0, 1}, 2));
+  write("ind.cora.x", test::csr({1}, {0}, {0, 1}, 3));
+  write("ind.cora.allx", test::csr({1, 2}, {0, 2}, {0, 1, 2}, 3));
+  write("ind.cora.tx", test::csr({5, 7}, {1, 1}, {0, 1, 2}, 3));
+  write("ind.cora.y", test::table({0, 1}, 1));
+  write("ind.cora.ally", test::table({0, 1, 1, 0}, 2));
+  write("ind.cora.ty", test::table({1, 0, 0, 1}, 2));
   write("ind.cora.test.index", "4\n2\n");
-  formats::PickleWriter graph;
-  graph.raw("\x80\x02").global("collections", "defaultdict").global("__builtin__", "list").raw("\x85R(").integer(0).raw("]").integer(1).raw("a").integer(4).raw("](").integer(0).integer(2).raw("eu.");
-  write("ind.cora.graph", graph.bytes());
+  write("ind.cora.graph", test::small_graph());
   write_npz("splits/cora_split_0.6_0.2_0.npz", {{"train_mask", mask({0}, 5)}, {"val_mask", mask({1}, 5)}, {"test_mask", mask({2, 4}, 5)}});
 
   const auto data = open("planetoid", {{"protocol", std::string("geom_gcn")}, {"splits", (folder / "splits").string()}, {"row_norm", false}});
@@ -141,6 +169,16 @@ TEST_F(Graphs, PlanetoidFillsMissingTestNodesWithZerosAndSaysSo) {
   EXPECT_TRUE(batch.at("labels").equal(torch::tensor({1, 0, 1, 0, 0}, torch::kInt64)));
   EXPECT_THAT(host.said, HasSubstr("1 nodes have neither features nor labels"));
   EXPECT_THAT(host.said, HasSubstr("marks 4 of 5 nodes"));
+  write("ind.cora.ty", test::table({1, 1, 0, 1}, 2));
+  EXPECT_THAT(refusal("planetoid"), HasSubstr("ind.cora.ty has the number of classes 2 in row 0"));
+  write("ind.cora.ty", test::table({1, 0}, 1));
+  EXPECT_THAT(refusal("planetoid"), HasSubstr("ind.cora.ty has 1 labels for 2 nodes"));
+  write("ind.cora.ty", test::table({1, 0, 0, 1}, 2));
+  EXPECT_THAT(refusal("planetoid"), HasSubstr("ind.cora.y has 1 labels to train with; with the 500 nodes"));
+  write("ind.cora.test.index", "2\n2\n");
+  EXPECT_THAT(refusal("planetoid"), HasSubstr("ind.cora.test.index names node 2 twice"));
+  write("ind.cora.tx", test::csr({5, NAN}, {1, 1}, {0, 1, 2}, 3));
+  EXPECT_THAT(refusal("planetoid"), HasSubstr("ind.cora.tx has the feature nan in row 1"));
   fs::resize_file(folder / "ind.cora.allx", 100);
   EXPECT_THAT(refusal("planetoid"), HasSubstr("ind.cora.allx is no sound pickle: it is cut short"));
 }
@@ -166,6 +204,12 @@ TEST_F(Graphs, TuAndGinFormsOfOneSetAgree) {
   EXPECT_THAT(refusal("tu"), HasSubstr("holds no NAME_graph_indicator.txt; name the set"));
   write("S/S_A.txt", "1, 2\n2, 4\n");
   EXPECT_THAT(refusal("tu", {{"graphs", std::string("S")}}), HasSubstr("line 2: the edge joins two graphs"));
+  write("S/S_A.txt", "");
+  EXPECT_THAT(refusal("tu", {{"graphs", std::string("S")}, {"folds", std::int64_t{2}}}), HasSubstr("S_A.txt has no edge"));
+  write("S/S_A.txt", "1, 2\n2, 1\n");
+  EXPECT_THAT(refusal("tu", {{"graphs", std::string("S")}, {"folds", std::int64_t{500}}}), HasSubstr("folds is 500, there are 2 graphs"));
+  write("S/S_node_attributes.txt", "1, 2\n1, nan\n");
+  EXPECT_THAT(refusal("tu", {{"graphs", std::string("S")}, {"features", std::string("both")}}), HasSubstr("line 2: 'nan' is no finite number"));
   write("G/G.txt", "2\n3 0\n5 1 1\n9 2 0 3\n");
   EXPECT_THAT(refusal("gin", {{"graphs", std::string("G")}}), HasSubstr("line 4: the neighbour 3 is none of the graph's 3 nodes"));
 }
@@ -204,6 +248,22 @@ TEST_F(Graphs, PpiIsCutIntoItsGraphs) {
   EXPECT_TRUE(second.at("features").equal(torch::tensor({{4.f, 5.f}, {6.f, 7.f}})));
   EXPECT_TRUE(second.at("adjacency_indices").equal(torch::tensor({{0, 1}, {1, 0}}, torch::kInt64)));
   EXPECT_TRUE(both.at("graphs").equal(torch::tensor({0, 0, 1, 1}, torch::kInt64)));
+  const auto with = [&](const std::string& name, const Tensor& value) {
+    const fs::path file = folder / name;
+    fs::rename(file, folder / "kept");
+    write(name, formats::npy_bytes(value));
+    const std::string said = refusal("ppi");
+    fs::rename(folder / "kept", file);
+    return said;
+  };
+  EXPECT_EQ(with("test_graph_id.npy", torch::tensor(std::vector<std::int64_t>{1, 1, 1000000000000, 1000000000000})), "not refused") << "ids of any size";
+  EXPECT_THAT(with("test_graph_id.npy", torch::tensor({1., 1., 1.5, 2.})), HasSubstr("test_graph_id.npy has the graph id 1.5 in row 2"));
+  EXPECT_THAT(with("test_feats.npy", torch::zeros({4, 3})), HasSubstr("test_feats.npy has 3 numbers for each node, train_feats.npy has 2"));
+  EXPECT_THAT(with("valid_labels.npy", torch::zeros({4, 2})), HasSubstr("valid_labels.npy has 2 numbers for each node, train_labels.npy has 4"));
+  EXPECT_THAT(with("test_labels.npy", torch::eye(4) * 7), HasSubstr("test_labels.npy has the label 7 in row 0, counted from 0; expected 0 or 1"));
+  EXPECT_THAT(with("test_feats.npy", torch::full({4, 2}, NAN)), HasSubstr("test_feats.npy has the feature nan in row 0"));
+  write("test_graph.json", R"({"links": []})");
+  EXPECT_THAT(refusal("ppi"), HasSubstr("test_graph.json has no link"));
   write("test_graph.json", R"({"links": [{"source": 0, "target": 2}]})");
   EXPECT_THAT(refusal("ppi"), HasSubstr("links between different graphs"));
   write("test_graph.json", R"({"links": [{"source": 0)");
@@ -224,6 +284,12 @@ TEST_F(Graphs, AmazonHasNoFeaturesAndItsTestValidates) {
   EXPECT_EQ(data->describe().at("features"), 3);
   EXPECT_TRUE(batch.at("labels").equal(torch::tensor({{1.f, 0.f}, {1.f, 1.f}, {0.f, 1.f}})));
   EXPECT_THAT(host.said, HasSubstr("no validation nodes"));
+  write("test_idx.txt", "0\n1\n");
+  EXPECT_THAT(refusal("amazon"), HasSubstr("test_idx.txt has the node 0 in row 0, counted from 0; expected none that trains, too"));
+  for (const char* wrong : {"2", "nan"}) {
+    write("label.txt", std::string("1 0\n1 ") + wrong + "\n0 1\n");
+    EXPECT_THAT(refusal("amazon"), AllOf(HasSubstr("label.txt line 2:"), HasSubstr(wrong)));
+  }
   write("label.txt", "1 0\n1\n0 1\n");
   EXPECT_THAT(refusal("amazon"), HasSubstr("line 2: one number for each of 2 classes"));
 }

@@ -20,7 +20,7 @@ class Heterophilous final : public NodeSet {
     about(file, [&] {
       const Bytes bytes = read_file(file);
       const zstar::formats::Npz npz(bytes);
-      const Tensor edges = npz.array("edges").to(torch::kInt64), features = npz.array("node_features"), labels = npz.array("node_labels").flatten();
+      const Tensor edges = whole(npz.array("edges"), "node of an edge"), features = npz.array("node_features"), labels = npz.array("node_labels").flatten();
       if (edges.dim() != 2 || edges.size(1) != 2 || features.dim() != 2) throw FormatError("has edges or features of another shape than (e, 2) and (n, p)");
       std::vector<Tensor> masks;
       for (const char* kind : {"train_masks", "val_masks", "test_masks"}) {
@@ -28,7 +28,7 @@ class Heterophilous final : public NodeSet {
         if (all.dim() != 2 || o.split >= all.size(0)) throw OptionError("split", file.string() + " has " + std::to_string(all.size(0)) + " splits, counted from 0, no number " + std::to_string(o.split));
         masks.push_back(all[o.split]);
       }
-      set(file, features, edges.t().contiguous(), labels, masks);
+      set(file, features, edges.t().contiguous(), labels, splits_of(masks));
     });
   }
 };

@@ -7,12 +7,12 @@
 namespace zstar_graphs {
 namespace {
 
-/// Arrays train…, val…, test… of a npz file.
+/// Arrays train…, val…, test… of a npz file, as truth values.
 inline std::vector<Tensor> masks_of(const fs::path& file, const std::string& suffix) {
   return about(file, [&] {
     const Bytes bytes = read_file(file);
     const zstar::formats::Npz npz(bytes);
-    return std::vector<Tensor>{npz.array("train" + suffix), npz.array("val" + suffix), npz.array("test" + suffix)};
+    return splits_of({npz.array("train" + suffix), npz.array("val" + suffix), npz.array("test" + suffix)});
   });
 }
 

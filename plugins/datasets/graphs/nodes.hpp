@@ -3,12 +3,12 @@
 
 #include <zstar/sdk.hpp>
 
+#include "numbers.hpp"
 #include "text.hpp"
 
 namespace zstar_graphs {
 namespace {
 
-using torch::Tensor;
 using zstar::OptionError;
 using zstar::Split;
 
@@ -89,20 +89,26 @@ class NodeSet : public zstar::Dataset {
     if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the data: --set dataset.path=FOLDER");
   }
 
-  /// Takes a graph over. \param pairs  [2, e] \param masks  of training, validation, test; [n] each
+  /// Takes a graph over. \param pairs  [2, e] \param masks  truth values of training, validation, test; [n] each
   void set(const fs::path& from, const Tensor& features, const Tensor& pairs, const Tensor& labels, const std::vector<Tensor>& masks) {
-    const std::int64_t n = features.size(0);
-    if (labels.numel() != n) zstar::formats::damaged(from, "has " + std::to_string(labels.numel()) + " labels for " + std::to_string(n) + " nodes");
-    if (pairs.numel() > 0 && (pairs.min().item<std::int64_t>() < 0 || pairs.max().item<std::int64_t>() >= n))
-      zstar::formats::damaged(from, "has an edge of a node that is not one of its " + std::to_string(n) + " nodes");
-    if (labels.min().item<std::int64_t>() < 0) zstar::formats::damaged(from, "has a negative label");
-    for (const Tensor& mask : masks)
-      if (mask.numel() != n) zstar::formats::damaged(from, "has a split over " + std::to_string(mask.numel()) + " of " + std::to_string(n) + " nodes");
-    features_ = o_.row_norm ? rows_to_one(features.to(torch::kFloat32)) : features.to(torch::kFloat32);
-    labels_ = labels.to(torch::kInt64);
+    about(from, [&] {
+      const std::int64_t n = features.size(0);
+      const std::string nodes = std::to_string(n) + " nodes";
+      if (features.numel() == 0) throw FormatError("has no node, or no feature");
+      if (labels.numel() != n) throw FormatError("has " + std::to_string(labels.numel()) + " labels for " + nodes);
+      if (pairs.numel() == 0) throw FormatError("has no edge");
+      labels_ = whole(labels, "label");
+      all_are(labels_, labels_.ge(0) & labels_.lt(n), "label", "classes counted from 0, no more than the " + nodes);
+      const Tensor ends = pairs.t(), known = ends.ge(0) & ends.lt(n);
+      all_are(ends, known, "node of an edge", "one of the " + nodes + ", counted from 0");
+      for (const Tensor& mask : masks)
+        if (mask.numel() != n) throw FormatError("has a split over " + std::to_string(mask.numel()) + " of " + nodes);
+      features_ = finite(features, "feature");
+    });
+    if (o_.row_norm) features_ = rows_to_one(features_);
     classes_ = labels_.max().item<std::int64_t>() + 1;
-    adjacency_ = adjacency_of(pairs, n, o_);
-    for (std::size_t k = 0; k < 3; ++k) masks_[k] = masks[k].to(torch::kBool);
+    adjacency_ = adjacency_of(pairs, features_.size(0), o_);
+    for (std::size_t k = 0; k < 3; ++k) masks_[k] = masks[k];
   }
 
  private:

@@ -53,22 +53,24 @@ class Planetoid final : public NodeSet {
     if (!shape) shape = state ? state->find("shape") : nullptr;
     if (!shape || !data || !indices || !starts) throw FormatError("lacks a part of its matrix");
     const auto sizes = zstar::formats::integers_of(*shape);
-    const Tensor values = array_of(*data).to(torch::kFloat32), columns = array_of(*indices).to(torch::kInt64), rows = array_of(*starts).to(torch::kInt64);
-    if (sizes.size() != 2 || rows.numel() != sizes[0] + 1 || columns.numel() != values.numel() || rows[0].item<std::int64_t>() != 0 ||
+    if (sizes.size() != 2 || sizes[0] < 1 || sizes[1] < 1 || sizes[1] > 1000000) throw FormatError("has a matrix of other sizes than nodes and one to a million features");
+    const Tensor values = array_of(*data).flatten(), columns = whole(array_of(*indices).flatten(), "column"), rows = whole(array_of(*starts).flatten(), "start of a row");
+    if (rows.numel() != sizes[0] + 1 || columns.numel() != values.numel() || rows[0].item<std::int64_t>() != 0 ||
         rows[-1].item<std::int64_t>() != values.numel() || (rows.diff() < 0).any().item<bool>())
       throw FormatError("has a matrix whose parts contradict one another");
     if (values.numel() > 0 && (columns.min().item<std::int64_t>() < 0 || columns.max().item<std::int64_t>() >= sizes[1])) throw FormatError("has a matrix with a column outside of it");
-    zstar::formats::count_of(sizes, std::uint64_t{1} << 32);
     const Tensor row = torch::arange(sizes[0]).repeat_interleave(rows.diff());
-    return torch::zeros(sizes).index_put_({row, columns}, values, /*accumulate=*/true);
+    return torch::zeros(sizes).index_put_({row, columns}, finite(values, "feature"), /*accumulate=*/true);
   }
   Tensor matrix(const std::string& part) const { return unpickled(part, matrix_of); }
   /// Classes from rows that are one-hot; a row of zeros is class 0.
   Tensor classes(const std::string& part) const {
     return unpickled(part, [](const Value& v) {
       const Tensor rows = array_of(v);
-      if (rows.dim() != 2) throw FormatError("holds no table of labels");
-      return rows.to(torch::kFloat32).argmax(1);
+      if (rows.dim() != 2 || rows.numel() == 0) throw FormatError("holds no table of labels");
+      const Tensor marks = zeros_and_ones(rows, "label").to(torch::kFloat32), several = marks.sum(1);
+      all_are(several, several.le(1), "number of classes", "one class a node");
+      return marks.argmax(1);
     });
   }
 
@@ -77,8 +79,13 @@ class Planetoid final : public NodeSet {
     labelled_ = classes("y").numel();
     const auto order = column(file("test.index"));
     if (static_cast<std::int64_t>(order.size()) != tested.size(0)) zstar::formats::damaged(file("test.index"), "has " + std::to_string(order.size()) + " ids for " + std::to_string(tested.size(0)) + " nodes");
+    if (tested_labels.numel() != tested.size(0)) zstar::formats::damaged(file("ty"), "has " + std::to_string(tested_labels.numel()) + " labels for " + std::to_string(tested.size(0)) + " nodes");
+    auto ids = order;
+    std::sort(ids.begin(), ids.end());
+    if (const auto twice = std::adjacent_find(ids.begin(), ids.end()); twice != ids.end()) zstar::formats::damaged(file("test.index"), "names node " + std::to_string(*twice) + " twice");
     test_ = torch::tensor(order, torch::kInt64);
-    const std::int64_t first = known.size(0), n = test_.max().item<std::int64_t>() + 1;
+    known_ = known.size(0);
+    const std::int64_t first = known_, n = test_.max().item<std::int64_t>() + 1;
     if (test_.min().item<std::int64_t>() < first || known.size(1) != tested.size(1) || known_labels.numel() != first || n > 10 * (first + test_.numel()))
       zstar::formats::damaged(file("test.index"), "names ids that do not follow the " + std::to_string(first) + " nodes of allx");
     missing_ = n - first - test_.numel();
@@ -102,14 +109,15 @@ class Planetoid final : public NodeSet {
 
   std::vector<Tensor> fixed_masks() const {
     const std::int64_t n = features_.size(0);
-    if (labelled_ + 500 > n) zstar::formats::damaged(file("y"), "has more labels than the graph has nodes to train and validate");
+    if (labelled_ + 500 > known_)
+      zstar::formats::damaged(file("y"), "has " + std::to_string(labelled_) + " labels to train with; with the 500 nodes that validate they are more than the " + std::to_string(known_) + " nodes of allx");
     const auto mask = [n](const Tensor& nodes) { return torch::zeros({n}, torch::kBool).index_fill_(0, nodes, true); };
     return {mask(torch::arange(labelled_)), mask(torch::arange(labelled_, labelled_ + 500)), mask(test_)};
   }
 
   Options o_;
   Tensor features_, labels_, pairs_, test_;
-  std::int64_t labelled_ = 0, missing_ = 0;
+  std::int64_t labelled_ = 0, known_ = 0, missing_ = 0;
 };
 
 }  // namespace

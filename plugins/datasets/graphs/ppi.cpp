@@ -29,7 +29,11 @@ class Ppi final : public zstar::Dataset {
   Ppi(const Options& o, zstar::Host&) : o_(o) {
     if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the data: --set dataset.path=FOLDER");
     const char* names[] = {"train", "valid", "test"};
-    for (int k = 0; k < 3; ++k) read(names[k], splits_[k]);
+    for (int k = 0; k < 3; ++k) {
+      read(names[k], splits_[k]);
+      same_width(names[k], "_feats.npy", splits_[k].front().features.size(1), splits_[0].front().features.size(1));
+      same_width(names[k], "_labels.npy", splits_[k].front().labels.size(1), splits_[0].front().labels.size(1));
+    }
   }
 
   zstar::Description describe() const override { return {{{"features", splits_[0].front().features.size(1)}, {"classes", splits_[0].front().labels.size(1)}}}; }
@@ -60,11 +64,18 @@ class Ppi final : public zstar::Dataset {
  private:
   const std::vector<Sample>& of(Split split) const { return splits_[static_cast<std::size_t>(split)]; }
 
-  Tensor array(const std::string& name) const {
+  void same_width(const std::string& split, const std::string& kind, std::int64_t width, std::int64_t expected) const {
+    if (width != expected)
+      zstar::formats::damaged(needed(o_.path, split + kind), "has " + std::to_string(width) + " numbers for each node, train" + kind + " has " + std::to_string(expected));
+  }
+
+  /// \param checked  what its numbers must be, and become
+  template <class F>
+  Tensor array(const std::string& name, const F& checked) const {
     const fs::path file = needed(o_.path, name);
     return about(file, [&] {
       const Bytes bytes = read_file(file);
-      return zstar::formats::read_npy(as_text(bytes));
+      return checked(zstar::formats::read_npy(as_text(bytes)));
     });
   }
 
@@ -80,6 +91,7 @@ class Ppi final : public zstar::Dataset {
             flat.push_back(link.at(end).get<std::int64_t>());
             if (flat.back() < 0 || flat.back() >= n) throw FormatError("has a link to node " + std::to_string(flat.back()) + " of " + std::to_string(n) + " nodes");
           }
+        if (flat.empty()) throw FormatError("has no link");
         return pairs_of(flat);
       } catch (const nlohmann::json::exception&) {
         throw FormatError("is no JSON graph with 'links' of 'source' and 'target' numbers, or is cut short");
@@ -88,19 +100,21 @@ class Ppi final : public zstar::Dataset {
   }
 
   void read(const std::string& name, std::vector<Sample>& out) const {
-    const Tensor features = array(name + "_feats.npy").to(torch::kFloat32), labels = array(name + "_labels.npy").to(torch::kFloat32),
-                 of_node = array(name + "_graph_id.npy").to(torch::kInt64).flatten();
+    const Tensor features = array(name + "_feats.npy", [](const Tensor& t) { return finite(t, "feature"); }),
+                 labels = array(name + "_labels.npy", [](const Tensor& t) { return zeros_and_ones(t, "label").to(torch::kFloat32); }),
+                 of_node = array(name + "_graph_id.npy", [](const Tensor& t) { return whole(t, "graph id").flatten(); });
     const fs::path file = needed(o_.path, name + "_graph.json");
-    const std::int64_t n = features.size(0);
+    const std::int64_t n = features.dim() > 0 ? features.size(0) : 0;
     if (features.dim() != 2 || labels.dim() != 2 || labels.size(0) != n || of_node.numel() != n || n == 0)
       zstar::formats::damaged(file, "and its features, labels and graph ids have different numbers of nodes");
     Tensor pairs = links(file, n);
     pairs = pairs.index_select(1, pairs[0].ne(pairs[1]).nonzero().squeeze(1));
     const Tensor crossing = of_node.index_select(0, pairs[0]).ne(of_node.index_select(0, pairs[1]));
     if (crossing.any().item<bool>()) zstar::formats::damaged(file, "has links between different graphs");
-    for (std::int64_t g = of_node.min().item<std::int64_t>(); g <= of_node.max().item<std::int64_t>(); ++g) {
+    const Tensor ids = std::get<0>(torch::_unique(of_node, /*sorted=*/true));
+    for (std::int64_t k = 0; k < ids.numel(); ++k) {
+      const std::int64_t g = ids[k].item<std::int64_t>();
       const Tensor nodes = of_node.eq(g).nonzero().squeeze(1);
-      if (nodes.numel() == 0) continue;
       const Tensor place = torch::zeros({n}, torch::kInt64).index_copy_(0, nodes, torch::arange(nodes.numel()));
       const Tensor inside = pairs.index_select(1, of_node.index_select(0, pairs[0]).eq(g).nonzero().squeeze(1));
       const Tensor local = place.index_select(0, inside.flatten()).reshape(inside.sizes());

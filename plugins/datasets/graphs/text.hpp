@@ -2,6 +2,7 @@
 /// \file Text files of numbers, line by line, with the place of what is wrong.
 
 #include <charconv>
+#include <cmath>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,13 @@ class Lines {
     return false;
   }
 
+  /// Passes over the heading; a line that begins with a number is none.
+  void heading() {
+    if (!next()) zstar::formats::damaged(file_, "is empty; a heading was expected");
+    const auto first = words(" \t\r,");
+    if (std::int64_t n = 0; std::from_chars(first[0].data(), first[0].data() + first[0].size(), n).ec == std::errc()) fail("a heading was expected, the line begins with a number");
+  }
+
   /// All numbers of the line.
   template <class T>
   std::vector<T> numbers() const {
@@ -58,6 +66,8 @@ class Lines {
     T value{};
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size()) fail("'" + std::string(word.substr(0, 20)) + "' is no number");
+    if constexpr (std::is_floating_point_v<T>)
+      if (!std::isfinite(value)) fail("'" + std::string(word.substr(0, 20)) + "' is no finite number");
     return value;
   }
   /// Exactly one integer.
@@ -69,6 +79,7 @@ class Lines {
 
   [[noreturn]] void fail(const std::string& what) const { zstar::formats::damaged(file_, "line " + std::to_string(number_) + ": " + what); }
   const fs::path& file() const { return file_; }
+  std::size_t line() const { return number_; }
 
  private:
   fs::path file_;

@@ -65,6 +65,7 @@ class Tu final : public GraphSet {
       if (of_node[static_cast<std::size_t>(pair[0] - 1)] != of_node[static_cast<std::size_t>(pair[1] - 1)]) lines.fail("the edge joins two graphs");
       flat.push_back(pair[0] - 1), flat.push_back(pair[1] - 1);
     }
+    if (flat.empty()) zstar::formats::damaged(lines.file(), "has no edge");
     return flat;
   }
 
