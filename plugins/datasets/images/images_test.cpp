@@ -226,6 +226,8 @@ TEST_F(ImageFiles, DamagedIdxFilesAreSaid) {
   fs::remove(folder / images), write_gz(images + ".gz", idx({60, 28, 28}));
   fs::resize_file(folder / (images + ".gz"), fs::file_size(folder / (images + ".gz")) / 2);
   EXPECT_THAT(refusal("idx_images"), HasSubstr("in the middle of its compressed data"));
+  write_gz(images + ".gz", idx({60, 28, 28})), std::ofstream(folder / (images + ".gz"), std::ios::binary | std::ios::app) << "garbage";
+  EXPECT_THAT(refusal("idx_images"), AllOf(HasSubstr(images + ".gz"), HasSubstr("7 bytes that are not compressed follow"), HasSubstr("remedy")));
 }
 
 TEST_F(ImageFiles, PredictionsAreDrawnAsAGridAndAConfusionMatrix) {

@@ -5,9 +5,12 @@
 
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -46,22 +49,56 @@ inline fs::path find_file(const fs::path& folder, const std::string& name) {
   return {};
 }
 
-/// The contents, decompressed where need be. \throws std::runtime_error  for a file that cannot be read to its end
-inline Bytes read_file(const fs::path& file) {
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> in(gzopen(file.c_str(), "rb"), gzclose);
+/// The bytes of a file as they are there. \throws std::runtime_error  for a file that cannot be read to its end
+inline Bytes stored_bytes(const fs::path& file) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(file.c_str(), "rb"), std::fclose);
   if (!in) damaged(file, "cannot be opened");
   constexpr std::size_t step = std::size_t{1} << 20;
   Bytes bytes;
-  while (true) {
+  for (std::size_t n = step; n == step;) {
     const std::size_t size = bytes.size();
     bytes.resize(size + step);
-    const int n = gzread(in.get(), bytes.data() + size, step);
-    bytes.resize(size + static_cast<std::size_t>(n > 0 ? n : 0));
-    if (n < static_cast<int>(step)) break;
+    n = std::fread(bytes.data() + size, 1, step, in.get());
+    bytes.resize(size + n);
   }
-  int code = Z_OK;
-  const char* words = gzerror(in.get(), &code);
-  if (code != Z_OK) damaged(file, "is damaged: " + std::string(code == Z_BUF_ERROR ? "it ends in the middle of its compressed data" : words));
+  if (std::ferror(in.get())) damaged(file, "cannot be read");
+  return bytes;
+}
+
+/// Whether a member of a gzip file begins at `at`.
+inline bool gzip_at(const Bytes& bytes, std::size_t at) { return at + 1 < bytes.size() && bytes[at] == 0x1f && bytes[at + 1] == 0x8b; }
+
+/// The members of a gzip file, one behind the other; zeros may follow the last. \throws FormatError
+inline Bytes gunzipped(const Bytes& packed) {
+  z_stream stream{};
+  if (inflateInit2(&stream, 15 + 16) != Z_OK) throw std::bad_alloc();
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> ended(&stream, inflateEnd);
+  constexpr std::size_t step = std::size_t{1} << 20;
+  Bytes bytes;
+  std::size_t at = 0;
+  while (gzip_at(packed, at)) {
+    for (int code = Z_OK; code != Z_STREAM_END;) {
+      const std::size_t size = bytes.size(), given = std::min(packed.size() - at, step);
+      bytes.resize(size + step);
+      stream.next_in = const_cast<Bytef*>(packed.data() + at), stream.avail_in = static_cast<uInt>(given);
+      stream.next_out = bytes.data() + size, stream.avail_out = step;
+      code = inflate(&stream, Z_NO_FLUSH);
+      at += given - stream.avail_in;
+      bytes.resize(size + step - stream.avail_out);
+      if (code == Z_BUF_ERROR) throw FormatError("is damaged: it ends in the middle of its compressed data");
+      if (code != Z_OK && code != Z_STREAM_END) throw FormatError("is damaged: " + std::string(stream.msg ? stream.msg : "its compressed data are not"));
+    }
+    inflateReset(&stream);
+  }
+  if (std::any_of(packed.begin() + static_cast<std::ptrdiff_t>(at), packed.end(), [](std::uint8_t byte) { return byte != 0; }))
+    throw FormatError("is damaged: " + std::to_string(packed.size() - at) + " bytes that are not compressed follow its compressed data");
+  return bytes;
+}
+
+/// The contents, decompressed where need be. \throws std::runtime_error  for a file that cannot be read to its end
+inline Bytes read_file(const fs::path& file) {
+  Bytes bytes = stored_bytes(file);
+  if (gzip_at(bytes, 0)) return about(file, [&] { return gunzipped(bytes); });
   return bytes;
 }
 
