@@ -11,26 +11,26 @@ class Cifar final : public Images {
  public:
   struct Options : ImageOptions {
     std::string labels = "ten";
+    std::int64_t files = 5;
   };
   static auto options() {
     return std::tuple_cat(
         image_options<Options>("folder of data_batch_1.bin … test_batch.bin (or train.bin, test.bin), or the one above it",
                                "subtracted from the channels, on the scale 0 … 1; empty: that of the published programs"),
         std::tuple{zstar::choice("labels", &Options::labels, "ten: CIFAR-10; fine, coarse: the 100 classes or 20 superclasses of CIFAR-100",
-                                 {"ten", "fine", "coarse"})});
+                                 {"ten", "fine", "coarse"}),
+                   zstar::opt("files", &Options::files, "of the five files of training images of CIFAR-10, the first so many", zstar::within(1, 5))});
   }
 
   Cifar(const Options& o, zstar::Host&) : Images(o), label_bytes_(o.labels == "ten" ? 1 : 2), label_at_(o.labels == "fine" ? 1 : 0) {
     const bool ten = o.labels == "ten";
     const fs::path folder = locate(o.path, ten);
-    std::vector<Labelled> train;
-    for (const std::string& name : ten ? std::vector<std::string>{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"}
-                                       : std::vector<std::string>{"train.bin"})
-      if (const fs::path file = find_file(folder, name); !file.empty()) train.push_back(read(file));
     const fs::path test = find_file(folder, ten ? "test_batch.bin" : "test.bin");
-    if (train.empty()) throw std::runtime_error(folder.string() + " has no file of training images (" + (ten ? "data_batch_1.bin" : "train.bin") + ", or .gz)");
     std::vector<Tensor> images, labels;
-    for (const Labelled& part : train) images.push_back(part.images), labels.push_back(part.labels);
+    for (std::int64_t k = 1; k <= (ten ? o.files : 1); ++k) {
+      const Labelled part = read(needed(folder, ten ? "data_batch_" + std::to_string(k) + ".bin" : "train.bin"));
+      images.push_back(part.images), labels.push_back(part.labels);
+    }
     set({torch::cat(images), torch::cat(labels)}, test.empty() ? Labelled() : read(test), ten ? 10 : o.labels == "fine" ? 100 : 20,
         ten ? std::vector{0.4914, 0.4822, 0.4465} : std::vector{0.5071, 0.4867, 0.4408},
         ten ? std::vector{0.2023, 0.1994, 0.2010} : std::vector{0.2675, 0.2565, 0.2761},
@@ -44,6 +44,12 @@ class Cifar final : public Images {
       if (!find_file(folder, first).empty()) return folder;
     throw OptionError("path", path.string() + " holds no " + first + " (or .gz), nor a folder " + (ten ? "cifar-10-batches-bin" : "cifar-100-binary") +
                                   " with it; name the folder of the binary version of the data");
+  }
+
+  static fs::path needed(const fs::path& folder, const std::string& name) {
+    const fs::path file = find_file(folder, name);
+    if (file.empty()) throw std::runtime_error(folder.string() + " holds no " + name + " (or .gz)\n  remedy: fetch that file, or train on the first files alone: --set dataset.files=1 … 4");
+    return file;
   }
 
   /// A line for each class; none where the file is not there.

@@ -38,6 +38,8 @@ struct ImageFiles : ::testing::Test {
   }
   std::unique_ptr<Dataset> make(const std::string& name, Settings more = {}) const {
     more.push_back({"path", folder.string()});
+    const auto counts = [](const auto& setting) { return setting.name == "files"; };
+    if (name == "cifar10" && std::none_of(more.begin(), more.end(), counts)) more.push_back({"files", std::int64_t{1}});
     return test::make<Dataset>(Kind::dataset, name, more);
   }
   /// The message of the refusal.
@@ -76,8 +78,8 @@ Bytes idx(const std::vector<std::uint32_t>& sizes, char type = 8) {
 Tensor first_image(const Dataset& data, Split split = Split::test) { return data.load(split, {0}, 1).at("images"); }
 
 TEST_F(ImageFiles, CifarCountsRecordsByTheSizeOfTheFile) {
-  write("data_batch_1.bin", cifar(0, 7)), write("data_batch_3.bin", cifar(7, 5)), write("test_batch.bin", cifar(100, 3));
-  const auto data = make("cifar10");
+  write("data_batch_1.bin", cifar(0, 7)), write("data_batch_2.bin", cifar(7, 5)), write("test_batch.bin", cifar(100, 3));
+  const auto data = make("cifar10", {{"files", std::int64_t{2}}});
   EXPECT_EQ(data->size(Split::train), 12);
   EXPECT_EQ(data->size(Split::validation), 0);
   EXPECT_EQ(data->size(Split::test), 3);
@@ -116,7 +118,8 @@ TEST_F(ImageFiles, DamagedCifarFilesAreSaid) {
   wrong[0] = 77;
   write("data_batch_1.bin", wrong);
   EXPECT_THAT(refusal("cifar10"), HasSubstr("a label is not below 10"));
-  write("data_batch_1.bin", cifar(0, 3));
+  write("data_batch_1.bin", cifar(0, 3)), write("data_batch_2.bin", cifar(0, 3));
+  EXPECT_THAT(refusal("cifar10", {{"files", std::int64_t{5}}}), AllOf(HasSubstr("holds no data_batch_3.bin (or .gz)"), HasSubstr("dataset.files=")));
   EXPECT_THAT(refusal("cifar10", {{"validation", std::int64_t{3}}}), HasSubstr("there are 3 training images"));
   EXPECT_THAT(refusal("cifar10", {{"mean", std::vector<double>{0.5}}}), HasSubstr("the images have 3 channels"));
 }

@@ -63,7 +63,7 @@ void compare_cifar(Case& c, const fs::path& file) {
   fs::create_directories(folder);
   fs::copy_file(file, folder / "data_batch_1.bin", fs::copy_options::overwrite_existing);
   const std::vector<double> zero(3, 0.0), one(3, 1.0);
-  const auto data = test::make<Dataset>(Kind::dataset, "cifar10", {{"path", folder.string()}, {"mean", zero}, {"std", one}});
+  const auto data = test::make<Dataset>(Kind::dataset, "cifar10", {{"path", folder.string()}, {"files", std::int64_t{1}}, {"mean", zero}, {"std", one}});
   const Batch batch = data->load(Split::train, {0, 1}, 0);
   c.compare("output/cifar10_images", (batch.at("images").to(torch::kFloat64) * 255).round());
   c.compare("output/cifar10_labels", batch.at("labels"));
