@@ -154,6 +154,7 @@ TEST_F(TextFiles, DamagedAndMissingTextIsSaidSo) {
   EXPECT_THAT(refusal(write("empty.txt", "")), HasSubstr("is empty"));
   const fs::path latin = write("latin.txt", std::string("abc\xe9 def ") + std::string(60, 'x'));
   EXPECT_THAT(refusal(latin, characters()), AllOf(HasSubstr("latin.txt"), HasSubstr("byte 3")));
+  EXPECT_THAT(refusal(latin), AllOf(HasSubstr("latin.txt"), HasSubstr("byte 3"), HasSubstr("level = \"byte\"")));
   EXPECT_EQ(make(latin, {{"level", std::string("byte")}})->describe().at("tokens"), 9);
 }
 

@@ -36,6 +36,11 @@ inline std::size_t character_size(std::string_view text, std::size_t at) {
   return size;
 }
 
+/// Where a text is not UTF-8. \throws zstar::formats::FormatError
+[[noreturn]] inline void not_text(std::size_t at) {
+  throw zstar::formats::FormatError("is not UTF-8 text: byte " + std::to_string(at) + " begins no character; level = \"byte\" takes any file");
+}
+
 /// Calls visit(token) for every token in order. Words: those between spaces, and `<eos>` after every line, blank ones included.
 /// \throws zstar::formats::FormatError  for characters that are not UTF-8
 template <class F>
@@ -43,7 +48,7 @@ void for_each_token(std::string_view text, Level level, const F& visit) {
   if (level != Level::word) {
     for (std::size_t at = 0; at < text.size();) {
       const std::size_t size = level == Level::byte ? 1 : character_size(text, at);
-      if (size == 0) throw zstar::formats::FormatError("is not UTF-8 text: byte " + std::to_string(at) + " begins no character; level = \"byte\" takes any file");
+      if (size == 0) not_text(at);
       visit(text.substr(at, size));
       at += size;
     }
@@ -53,7 +58,11 @@ void for_each_token(std::string_view text, Level level, const F& visit) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     for (std::size_t from = at; from < end;) {
       std::size_t to = from;
-      while (to < end && !is_space(text[to])) ++to;
+      while (to < end && !is_space(text[to])) {
+        const std::size_t size = character_size(text, to);
+        if (size == 0) not_text(to);
+        to += size;
+      }
       if (to > from) visit(text.substr(from, to - from));
       from = to + 1;
     }
