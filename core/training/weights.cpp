@@ -55,8 +55,16 @@ Tensors with_own_names(Tensors tensors, Model& model) {
   const auto* names = query<RenamesWeights>(model);
   if (!names) return tensors;
   Tensors own;
-  for (auto& [name, t] : tensors) own.emplace(of_model(model, "own_name", {}, [&] { return names->own_name(name); }), std::move(t));
+  for (auto& [name, t] : tensors)
+    if (std::string mine = of_model(model, "own_name", {}, [&] { return names->own_name(name); }); !mine.empty()) own.emplace(std::move(mine), std::move(t));
   return own;
+}
+
+/// Buffers of one number count batches. Those that the file lacks stay as they are: other programs, and earlier versions of theirs, count other things.
+Tensors with_counters(Tensors tensors, const Model& model) {
+  for (const auto& b : model.named_buffers())
+    if (b.value().dim() == 0) tensors.emplace(b.key(), b.value().clone());
+  return tensors;
 }
 
 }  // namespace
@@ -90,7 +98,7 @@ runs::Checkpoint newest_weights(const std::filesystem::path& from, Host& host) {
 
 void load_weights(Model& model, const std::filesystem::path& file, const std::string& key) {
   Tensors tensors = formats::about(file, [&] { return formats::read_tensors(formats::read_file(file), key); });
-  assign(model, with_own_names(without_module(std::move(tensors)), model), file.string());
+  assign(model, with_counters(with_own_names(without_module(std::move(tensors)), model), model), file.string());
 }
 
 void export_weights(const Model& model, const std::filesystem::path& file) {

@@ -21,11 +21,11 @@ struct Built {
   std::unique_ptr<test::ModelHost> host;
   std::shared_ptr<Model> model;
 
-  explicit Built(std::uint64_t seed) {
+  explicit Built(std::uint64_t seed, const char* name = "mondeq", const Settings& settings = {{"width", std::int64_t{4}}, {"rank", std::int64_t{2}}}) {
     torch::manual_seed(seed);
     const auto layer = std::shared_ptr<gradient::Layer>(new gradient::Layer(test::layer("phantom", {}, {})));
     host = std::make_unique<test::ModelHost>(layer, nullptr, Description{{{"channels", 1}, {"height", 2}, {"width", 3}, {"classes", 2}}});
-    model = test::catalogue().create<Model>(Kind::model, "mondeq", {{"width", std::int64_t{4}}, {"rank", std::int64_t{2}}}, *host);
+    model = test::catalogue().create<Model>(Kind::model, name, settings, *host);
   }
   Named named(const std::string& prefix) const {
     Named all;
@@ -102,6 +102,30 @@ TEST_F(Weights, Z10OfDataParallelTrainingAreTakenWithoutTheirPrefix) {
   formats::write_state_dict(folder / "w.pth", from.named("module."));
   training::load_weights(*to.model, folder / "w.pth", "");
   EXPECT_TRUE(to == from);
+}
+
+TEST_F(Weights, OfAnotherProgramNeedNotHaveWhatThisModelCountsNorItsNewestNames) {
+  using List = std::vector<std::int64_t>;
+  const Settings small{{"channels", List{2, 2}}, {"head_channels", List{1, 1}}, {"final_channels", std::int64_t{3}}, {"groups", std::int64_t{2}}, {"expansion", std::int64_t{1}}};
+  Settings pretrained = small;
+  pretrained.push_back({"pretrain_steps", std::int64_t{3}});
+  const Built from(1, "mdeq", small);
+  Built to(2, "mdeq", pretrained);
+  Named theirs = from.named("");
+  for (const auto& b : from.model->named_buffers())
+    if (b.value().dim() > 0) theirs.emplace_back(b.key(), b.value());
+  const std::string own = "full_stage.";
+  for (auto& entry : theirs)
+    if (entry.first.compare(0, own.size(), own) == 0) entry.first = "fullstage." + entry.first.substr(own.size());
+  formats::write_state_dict(folder / "w.pth", theirs);
+
+  training::load_weights(*to.model, folder / "w.pth", "");
+
+  EXPECT_TRUE(to == from);
+  EXPECT_EQ(to.model->named_buffers()["pretrained_batches"].item<double>(), 0);
+  theirs.pop_back();
+  formats::write_state_dict(folder / "w.pth", theirs);
+  EXPECT_THAT(refusal(*to.model), HasSubstr("missing: ")) << "statistics are needed";
 }
 
 TEST_F(Weights, InATrainingCheckpointOfAGpuAreFoundUnderTheirKey) {

@@ -2,6 +2,7 @@
 #include "cell.hpp"
 #include "head.hpp"
 #include "zstar/predict.hpp"
+#include "zstar/weight_names.hpp"
 
 namespace {
 
@@ -9,7 +10,7 @@ using namespace zstar_mdeq;
 using zstar::OptionError;
 using zstar::State;
 
-class Mdeq final : public zstar::Model, public zstar::Predicts {
+class Mdeq final : public zstar::Model, public zstar::Predicts, public zstar::RenamesWeights {
  public:
   struct Options {
     std::vector<std::int64_t> channels = {24, 24}, blocks = {1}, head_channels = {8, 16};
@@ -50,7 +51,17 @@ class Mdeq final : public zstar::Model, public zstar::Predicts {
     if (o_.initial == "small") initialise();
   }
 
-  void* query(std::string_view id) override { return id == zstar::Predicts::id ? static_cast<zstar::Predicts*>(this) : nullptr; }
+  void* query(std::string_view id) override {
+    if (id == zstar::RenamesWeights::id) return static_cast<zstar::RenamesWeights*>(this);
+    return id == zstar::Predicts::id ? static_cast<zstar::Predicts*>(this) : nullptr;
+  }
+
+  /// The first published implementation said `fullstage`; published programs of one branch keep what would follow a fusion, unused.
+  std::string own_name(const std::string& name) const override {
+    const std::string old = "fullstage.", after = "full_stage.post_fuse_layers.";
+    const std::string mine = name.compare(0, old.size(), old) == 0 ? "full_stage." + name.substr(old.size()) : name;
+    return o_.channels.size() == 1 && mine.compare(0, after.size(), after) == 0 ? "" : mine;
+  }
 
   std::vector<Tensor> forward(const zstar::Batch& batch) override {
     const Tensor& images = batch.at("images");

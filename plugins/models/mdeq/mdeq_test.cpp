@@ -6,6 +6,7 @@
 #include "tests/support/model_host.hpp"
 #include "zstar/abi/regularizer.hpp"
 #include "zstar/predict.hpp"
+#include "zstar/weight_names.hpp"
 
 namespace {
 
@@ -235,6 +236,16 @@ TEST(Mdeq, PretrainingUnrollsTheFirstBatches) {
   b.model->forward(images(2));
   EXPECT_EQ(b.solves.size(), 2u);
   EXPECT_EQ(b.model->named_buffers()["pretrained_batches"].item<double>(), 2);
+}
+
+TEST(Mdeq, WeightsUnderTheNamesOfTheFirstImplementationAreItsOwn) {
+  const auto name = [](const Settings& more, const std::string& theirs) { return query<RenamesWeights>(*Built(tiny(more), tiny_data).model)->own_name(theirs); };
+  const Settings one{{"channels", Integers{4}}, {"head_channels", Integers{2}}};
+
+  EXPECT_EQ(name({}, "fullstage.branches.0.blocks.0.conv1.weight_g"), "full_stage.branches.0.blocks.0.conv1.weight_g");
+  EXPECT_EQ(name({}, "full_stage.post_fuse_layers.0.conv.weight_v"), "full_stage.post_fuse_layers.0.conv.weight_v");
+  EXPECT_EQ(name({}, "incre_modules.0.0.conv1.weight"), "incre_modules.0.0.conv1.weight");
+  EXPECT_EQ(name(one, "fullstage.post_fuse_layers.0.conv.weight_v"), "") << "one branch is not fused";
 }
 
 TEST(Mdeq, OptionsThatContradictAreRefused) {

@@ -10,7 +10,7 @@ namespace zstar {
 class RenamesWeights {
  public:
   static constexpr std::string_view id = "zstar.model.weight_names/1";
-  /// \return the name that this model has for the tensor; the same where it knows no other
+  /// \return the name that this model has for the tensor; the same where it knows no other; empty for one that nothing of it uses
   virtual std::string own_name(const std::string& name) const = 0;
 
  protected:
