@@ -25,7 +25,7 @@ class Audio final : public Points {
     const Tensor values = on_grid(split, predictions), stored = of_split(split, sound_.samples);
     const Tensor samples = torch::where(values.eq((stored / peak_).to(torch::kFloat32)), stored, values.to(torch::kFloat64) * peak_);
     const fs::path file = fs::path(folder) / "sound.wav";
-    write_wav(file, {samples, sound_.rate, sound_.format});
+    write_wav(file, {samples, sound_.rate / static_cast<int>(step()), sound_.format});
     return {file.string()};
   }
 

@@ -86,6 +86,8 @@ class Points : public zstar::Dataset, public zstar::Renders {
       if (values_.size(k) < (every_other_ ? 2 : 1)) throw OptionError("hold_out", "an axis of the signal has " + std::to_string(values_.size(k)) + " places; every_other needs two");
   }
 
+  /// From one place of a split to its next.
+  std::int64_t step() const { return every_other_ ? 2 : 1; }
   /// The places of a split out of all. \param all  [axes …, c]
   Tensor of_split(Split split, Tensor all) const {
     for (std::int64_t k = 0; k + 1 < values_.dim(); ++k) all = all.slice(k, first(split), all.size(k), step());
@@ -102,7 +104,6 @@ class Points : public zstar::Dataset, public zstar::Renders {
   }
 
  private:
-  std::int64_t step() const { return every_other_ ? 2 : 1; }
   std::int64_t first(Split split) const { return every_other_ && split == Split::test ? 1 : 0; }
   /// Places of a split along every axis.
   std::vector<std::int64_t> sizes(Split split) const {

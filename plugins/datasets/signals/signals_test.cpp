@@ -151,6 +151,12 @@ TEST_F(SignalFiles, SoundsComeBackBitForBitInEverySampleFormat) {
   comes_back(SF_FORMAT_FLOAT);
 }
 
+TEST_F(SignalFiles, HalfOfTheSamplesLastAsLongAsAll) {
+  const auto data = make("audio", {{"hold_out", std::string("every_other")}});
+  const std::string half = query<Renders>(*data)->render(Split::test, whole(*data, Split::test).at("values"), folder.string())[0];
+  EXPECT_EQ(make("audio", {{"path", half}, {"seconds", 1.0}})->size(Split::train), 4000);
+}
+
 TEST_F(SignalFiles, SoundsAreCutWhereTheyAreToBe) {
   const std::vector<std::int16_t> samples(1000, 77);
   const fs::path file = folder / "in.wav";
