@@ -49,7 +49,7 @@ inline std::vector<int> marks_of(const std::string& file, std::size_t pairs) {
   std::vector<int> marks;
   for (int mark = 0; in >> mark;) {
     marks.push_back(mark);
-    if (mark != 1 && mark != 2) wrong("has mark " + std::to_string(mark) + " for pair " + std::to_string(marks.size()) + "; expected: 1 (training) or 2 (validation)");
+    if (mark != 1 && mark != 2) wrong("has mark " + std::to_string(mark) + " for pair " + std::to_string(marks.size()) + ", neither 1 (training) nor 2 (validation)");
   }
   if (!in.eof()) wrong("has something else than a number behind its mark " + std::to_string(marks.size()));
   if (marks.size() != pairs) wrong("has " + std::to_string(marks.size()) + " marks for " + std::to_string(pairs) + " pairs");

@@ -130,6 +130,7 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
   }
 
   std::vector<std::string> produce(const Batch& batch, std::uint64_t seed, const std::string& folder) override {
+    if (o_.invert_steps > 0) expect_at_hand(batch);
     const std::filesystem::path where = folder;
     std::vector<std::string> files{(where / "samples.png").string(), (where / "sampling.json").string()};
     Json record{{"steps", schedule().size()}, {"images", o_.samples}};
@@ -150,7 +151,13 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
     std::string sizes;
     for (std::size_t k = 0; k < net.multipliers.size(); ++k) sizes += (k == 0 ? "" : ", ") + std::to_string(net.size >> k);
     for (const std::int64_t a : net.attention)
-      if (!net.has_level_of(a)) throw OptionError("attention", "attention at " + std::to_string(a) + " pixels: no level has that size; they have " + sizes);
+      if (!net.has_level_of(a)) throw OptionError("attention", "attention at " + std::to_string(a) + " pixels, a size that no level has: " + sizes + "; name some of these, or none: []");
+  }
+  void expect_at_hand(const Batch& batch) const {
+    const std::int64_t handed = batch.has("images") ? batch.at("images").size(0) : 0;
+    if (o_.invert_index >= handed)
+      throw std::runtime_error("invert_index = " + std::to_string(o_.invert_index) + " names none of the " + std::to_string(handed) +
+                               " images at hand, the first batch of the split that is rendered\n  remedy: a smaller index, or a larger train.batch_size");
   }
   /// A solver returns the best finite state that it met: that there were others its reasons say.
   static void expect_finite(const Tensor& images, const Json& record, const std::string& file) {
@@ -252,10 +259,6 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
 
   /// inversion.png and latent.npz. \return the files written
   std::vector<std::string> produce_inversion(const Batch& batch, std::uint64_t seed, const std::filesystem::path& folder, Json& record) {
-    const std::int64_t handed = batch.has("images") ? batch.at("images").size(0) : 0;
-    if (o_.invert_index >= handed)
-      throw std::runtime_error("invert_index = " + std::to_string(o_.invert_index) + " names none of the " + std::to_string(handed) +
-                               " images at hand, the first batch of the split that is rendered\n  remedy: a smaller index, or a larger train.batch_size");
     const Tensor target = batch.at("images").narrow(0, o_.invert_index, 1);
     const Inversion found = invert(target, seed);
     record["inversion_index"] = o_.invert_index, record["inversion_first"] = found.first, record["inversion_best"] = found.best;

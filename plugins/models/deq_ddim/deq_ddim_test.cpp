@@ -241,7 +241,7 @@ TEST(Ddim, SchedulesWithoutNoiseOrWithoutSignalAreRefused) {
   EXPECT_THAT(refusal({jsd, all, steps}), ::testing::HasSubstr("ā is 0 at time 19, one of the 20 times"));
   EXPECT_EQ(refusal({jsd, steps}), "accepted") << "950 of 1000 is the last time";
   EXPECT_THAT(refusal({{"beta_first", 1e-20}, steps}), ::testing::HasSubstr("ā is 1 at time 0"));
-  EXPECT_THAT(refusal({{"attention", Integers{15}}}), ::testing::AllOf(::testing::HasSubstr("attention at 15"), ::testing::HasSubstr("32, 16, 8, 4")));
+  EXPECT_THAT(refusal({{"attention", Integers{15}}}), ::testing::AllOf(::testing::HasSubstr("attention at 15 pixels"), ::testing::HasSubstr("no level has: 32, 16, 8, 4;")));
 }
 
 TEST(Ddim, SettingsThatDoNotFitAreSaid) {
