@@ -7,11 +7,13 @@
 
 #include "core/training/calls.hpp"
 #include "zstar/predict.hpp"
+#include "zstar/render.hpp"
 
 namespace zstar::training {
 namespace {
 
 Predicts& predicting(Session& session) {
+  if (query<RendersSamples>(session.dataset())) throw std::runtime_error("what a model predicts for this data set are files, not rows of numbers\n  remedy: 'zstar render' writes them");
   if (auto* p = query<Predicts>(session.model())) return *p;
   throw std::runtime_error("this model says nothing of inputs without labels: it does not offer predictions\n  remedy: 'zstar eval' measures it on labelled data");
 }

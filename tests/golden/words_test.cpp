@@ -55,6 +55,13 @@ TEST(Words, ThatNameNoRunNoFileOrNoFolderSaySo) {
   says("plugins list --plugins /nowhere", 2, "zstar plugins: error: --plugins names '/nowhere', which is no folder");
 }
 
+TEST(Words, PredictionsThatAreFilesAreRendered) {
+  const test::TemporaryFolder folder;
+  const auto run = program("run experiments/flow_classical.toml -s dataset.train=1 -s dataset.test=1 -s model.method=zero -s experiment.runs=" + folder.path.string());
+  EXPECT_EQ(run.status, 0) << run.text;
+  says("predict --checkpoint " + (folder.path / "flow_classical/latest").string(), 1, "are files, not rows of numbers\n  remedy: 'zstar render' writes them");
+}
+
 TEST(Words, OfPlacesThatCannotBeWrittenHaveARemedyForThem) {
   for (const char* words : {"new solver mine /proc/q", "docs /proc/q"})
     says(words, 1, "/proc/q: error: the folder cannot be made: No such file or directory\n  remedy: check the path");
