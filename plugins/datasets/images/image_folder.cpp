@@ -11,7 +11,7 @@ struct Listed {
   std::vector<std::int64_t> labels;
 };
 
-class ImageFolder final : public Decoded, public zstar::ReadsInputs {
+class ImageFolder final : public Decoded, public zstar::ReadsInputs, public zstar::Unaugmented {
  public:
   struct Options {
     std::string path;
@@ -43,7 +43,10 @@ class ImageFolder final : public Decoded, public zstar::ReadsInputs {
     if (split) splits_[0] = list(root / "train");
     splits_[1] = list(root / "val"), splits_[2] = split ? list(root / "test") : list(root);
   }
-  void* query(std::string_view id) override { return id == zstar::ReadsInputs::id ? static_cast<zstar::ReadsInputs*>(this) : nullptr; }
+  void* query(std::string_view id) override {
+    if (id == zstar::ReadsInputs::id) return static_cast<zstar::ReadsInputs*>(this);
+    return id == zstar::Unaugmented::id ? static_cast<zstar::Unaugmented*>(this) : nullptr;
+  }
 
   zstar::Description describe() const override {
     return {{{"channels", channels()}, {"height", o_.size}, {"width", o_.size}, {"classes", static_cast<std::int64_t>(classes_.size())}}};
@@ -51,15 +54,11 @@ class ImageFolder final : public Decoded, public zstar::ReadsInputs {
   std::int64_t size(Split split) const override { return static_cast<std::int64_t>(of(split).files.size()); }
 
   zstar::Batch load(Split split, const std::vector<std::int64_t>& indices, std::uint64_t seed) const override {
-    std::vector<Tensor> images;
-    std::vector<std::int64_t> labels;
     at::Generator draw = generator(seed);
-    for (const std::int64_t i : indices) {
-      const Tensor pixels = picture(of(split).files[static_cast<std::size_t>(i)]);
-      images.push_back(split == Split::train ? augmented(pixels, draw) : middle(pixels));
-      labels.push_back(of(split).labels[static_cast<std::size_t>(i)]);
-    }
-    return {{{"images", normalised(torch::cat(images))}, {"labels", torch::tensor(labels, torch::kInt64)}}, indices};
+    return batch(split, indices, [&](const Tensor& pixels) { return split == Split::train ? augmented(pixels, draw) : middle(pixels); });
+  }
+  zstar::Batch load_unaugmented(Split split, const std::vector<std::int64_t>& indices) const override {
+    return batch(split, indices, [this](const Tensor& pixels) { return middle(pixels); });
   }
 
   std::vector<zstar::Inputs> read(const std::vector<std::string>& sources) const override {
@@ -73,6 +72,18 @@ class ImageFolder final : public Decoded, public zstar::ReadsInputs {
  private:
   const Listed& of(Split split) const { return splits_[static_cast<std::size_t>(split)]; }
   Tensor picture(const fs::path& file) const { return zstar::formats::with_channels(zstar::formats::read_picture(file), channels()); }
+
+  /// \param seen  of a picture [H, W, C]: what the model sees of it
+  template <class F>
+  zstar::Batch batch(Split split, const std::vector<std::int64_t>& indices, const F& seen) const {
+    std::vector<Tensor> images;
+    std::vector<std::int64_t> labels;
+    for (const std::int64_t i : indices) {
+      images.push_back(seen(picture(of(split).files[static_cast<std::size_t>(i)])));
+      labels.push_back(of(split).labels[static_cast<std::size_t>(i)]);
+    }
+    return {{{"images", normalised(torch::cat(images))}, {"labels", torch::tensor(labels, torch::kInt64)}}, indices};
+  }
 
   /// The folders below, in the order of their names, are the classes.
   void list_classes(const fs::path& folder) {

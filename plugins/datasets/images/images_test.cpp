@@ -292,6 +292,8 @@ TEST_F(PictureFolders, AugmentationDependsOnTheSeedAlone) {
   const auto once = [&](std::uint64_t seed) { return data->load(Split::train, {2}, seed).at("images"); };
   EXPECT_TRUE(once(3).equal(once(3)));
   EXPECT_FALSE(once(3).equal(once(4)));
+  const auto still = make("image_folder", {{"size", std::int64_t{8}}, {"flip", false}, {"random_resized_crop", false}});
+  EXPECT_TRUE(query<Unaugmented>(*data)->load_unaugmented(Split::train, {2}).at("images").equal(still->load(Split::train, {2}, 3).at("images")));
 }
 
 TEST_F(PictureFolders, PicturesFromElsewhereAreReadAndDamagedOnesSaid) {
