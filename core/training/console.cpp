@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -53,5 +54,25 @@ void Console::progress(std::int64_t step, std::int64_t steps, const std::string&
 }
 
 void Console::line(const std::string& text) { out_ << (terminal_ ? "\r\033[K" : "") << text << '\n' << std::flush; }
+
+std::string table_of(const SplitMetrics& splits, const std::string& label) {
+  const auto number = [](double v) { return std::isnan(v) ? "nan" : std::abs(v) < 1e6 ? fmt::format("{:.4f}", v) : fmt::format("{:.4g}", v); };
+  const auto cell = [](const std::string& text, const Metric& of) { return fmt::format(" {:>{}}", text, std::max<std::size_t>(11, of.name.size())); };
+  std::vector<Metric> columns;  // a split may have metrics that others lack
+  const auto find = [](const std::vector<Metric>& in, const std::string& name) { return std::find_if(in.begin(), in.end(), [&](const Metric& m) { return m.name == name; }); };
+  for (const auto& [split, metrics] : splits)
+    for (const Metric& m : metrics)
+      if (find(columns, m.name) == columns.end()) columns.push_back(m);
+  std::string text = fmt::format("\n{:<12}", label);
+  for (const Metric& m : columns) text += cell(m.name, m);
+  for (const auto& [split, metrics] : splits) {
+    text += fmt::format("\n{:<12}", split);
+    for (const Metric& m : columns) {
+      const auto found = find(metrics, m.name);
+      text += cell(found == metrics.end() ? "-" : number(found->value), m);
+    }
+  }
+  return text + "\n\n";
+}
 
 }  // namespace zstar::training

@@ -1,5 +1,5 @@
 #pragma once
-/// \file What a person sees of a run: one line that is rewritten on a terminal, plain lines elsewhere.
+/// \file What a person sees of a run: one line that is rewritten on a terminal, plain lines elsewhere, a table at the end.
 
 #include <chrono>
 #include <cstdint>
@@ -7,6 +7,10 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include "zstar/abi/model.hpp"
 
 namespace zstar::training {
 
@@ -30,5 +34,11 @@ class Console {
   std::optional<std::int64_t> first_;  ///< step of the first call: a resumed run begins behind 0
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now(), last_{};
 };
+
+/// The metrics of splits, by their names.
+using SplitMetrics = std::vector<std::pair<std::string, std::vector<Metric>>>;
+
+/// A row for each split, a column for each metric that one of them has. \param label  of the weights, above the names of the splits
+std::string table_of(const SplitMetrics& splits, const std::string& label);
 
 }  // namespace zstar::training

@@ -54,8 +54,6 @@ void write_record(const fs::path& run, const experiment::Experiment& experiment,
   runs::write_whole(run / plugins::lock_name, plugins::to_toml(lock_of(catalogue)));
 }
 
-using SplitMetrics = std::vector<std::pair<std::string, std::vector<Metric>>>;
-
 /// Evaluations, residuals and reasons of the solves so far, which are forgotten then.
 void add_solves(std::vector<Metric>& metrics, std::vector<Solved>& solves) {
   SolveStatistics statistics;
@@ -86,27 +84,6 @@ nlohmann::ordered_json json_of(const ReasonCounts& counts) {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   for (int r = 0; r < reason_count; ++r) json[solve::text_of(static_cast<Reason>(r)).name] = counts[static_cast<std::size_t>(r)];
   return json;
-}
-
-/// \param label  of the weights, above the names of the splits
-std::string table_of(const SplitMetrics& splits, const std::string& label) {
-  const auto number = [](double v) { return std::isnan(v) ? "nan" : std::abs(v) < 1e6 ? fmt::format("{:.4f}", v) : fmt::format("{:.4g}", v); };
-  const auto cell = [](const std::string& text, const Metric& of) { return fmt::format(" {:>{}}", text, std::max<std::size_t>(11, of.name.size())); };
-  std::vector<Metric> columns;  // a split may have metrics that others lack
-  const auto find = [](const std::vector<Metric>& in, const std::string& name) { return std::find_if(in.begin(), in.end(), [&](const Metric& m) { return m.name == name; }); };
-  for (const auto& [split, metrics] : splits)
-    for (const Metric& m : metrics)
-      if (find(columns, m.name) == columns.end()) columns.push_back(m);
-  std::string text = fmt::format("\n{:<12}", label);
-  for (const Metric& m : columns) text += cell(m.name, m);
-  for (const auto& [split, metrics] : splits) {
-    text += fmt::format("\n{:<12}", split);
-    for (const Metric& m : columns) {
-      const auto found = find(metrics, m.name);
-      text += cell(found == metrics.end() ? "-" : number(found->value), m);
-    }
-  }
-  return text + "\n\n";
 }
 
 /// Takes the best weights of a run, where there are such. \return "best", or "last": the model keeps those that it has

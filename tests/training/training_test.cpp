@@ -271,6 +271,14 @@ TEST(Console, ReckonsTheTimeLeftFromTheStepsThatItSaw) {  // a resumed run begin
   EXPECT_THAT(out.str(), HasSubstr("99 % b  ETA 0:00"));
 }
 
+TEST(Console, ItsTableHasTheMetricsOfEverySplitUnderTheirNames) {
+  const std::string table = training::table_of({{"train", {{"epe", 1}, {"loss", 2}}}, {"validation", {{"epe", 3}, {"final_epe", NAN}, {"loss", 4}}}}, "best");
+
+  EXPECT_EQ(table, "\nbest                 epe        loss   final_epe\n"
+                   "train             1.0000      2.0000           -\n"
+                   "validation        3.0000      4.0000         nan\n\n");
+}
+
 TEST(Console, LeavesOutTheLastFieldsWhereColumnsAreFew) {
   const auto shown = [](std::size_t columns) {
     std::ostringstream out;
