@@ -1,9 +1,13 @@
-/// \file CIFAR-10 and CIFAR-100 in their binary form. Layout and source: README.md.
+/// \file CIFAR-10 and CIFAR-100, binary or Python version. Layout and source: README.md.
+#include <zstar/formats/arrays.hpp>
+
 #include "images.hpp"
 
 namespace {
 
 using namespace zstar_images;
+using zstar::formats::FormatError;
+using zstar::formats::Value;
 
 constexpr std::int64_t pixels = 3 * 32 * 32;
 
@@ -15,66 +19,110 @@ class Cifar final : public Images {
   };
   static auto options() {
     return std::tuple_cat(
-        image_options<Options>("folder of data_batch_1.bin … test_batch.bin (or train.bin, test.bin), or the one above it",
+        image_options<Options>("folder of data_batch_1.bin … test_batch.bin (CIFAR-100: train.bin, test.bin), or of the Python version, data_batch_1 … (train, test), or the one above it",
                                "subtracted from the channels, on the scale 0 … 1; empty: that of the published programs"),
         std::tuple{zstar::choice("labels", &Options::labels, "ten: CIFAR-10; fine, coarse: the 100 classes or 20 superclasses of CIFAR-100",
                                  {"ten", "fine", "coarse"}),
                    zstar::opt("files", &Options::files, "of the five files of training images of CIFAR-10, the first so many", zstar::within(1, 5))});
   }
 
-  Cifar(const Options& o, zstar::Host&) : Images(o), label_bytes_(o.labels == "ten" ? 1 : 2), label_at_(o.labels == "fine" ? 1 : 0) {
+  Cifar(const Options& o, zstar::Host&) : Images(o), labels_(o.labels) {
     const bool ten = o.labels == "ten";
-    const fs::path folder = locate(o.path, ten);
-    const fs::path test = find_file(folder, ten ? "test_batch.bin" : "test.bin");
+    locate(o.path);
     std::vector<Tensor> images, labels;
     for (std::int64_t k = 1; k <= (ten ? o.files : 1); ++k) {
-      const Labelled part = read(needed(folder, ten ? "data_batch_" + std::to_string(k) + ".bin" : "train.bin"));
+      const Labelled part = read(needed(ten ? "data_batch_" + std::to_string(k) : "train"));
       images.push_back(part.images), labels.push_back(part.labels);
     }
+    const fs::path test = find_file(folder_, (ten ? "test_batch" : "test") + ending());
     set({torch::cat(images), torch::cat(labels)}, test.empty() ? Labelled() : read(test), ten ? 10 : o.labels == "fine" ? 100 : 20,
         ten ? std::vector{0.4914, 0.4822, 0.4465} : std::vector{0.5071, 0.4867, 0.4408},
-        ten ? std::vector{0.2023, 0.1994, 0.2010} : std::vector{0.2675, 0.2565, 0.2761},
-        names(folder, ten ? "batches.meta.txt" : o.labels == "fine" ? "fine_label_names.txt" : "coarse_label_names.txt"));
+        ten ? std::vector{0.2023, 0.1994, 0.2010} : std::vector{0.2675, 0.2565, 0.2761}, names());
   }
 
  private:
-  static fs::path locate(const fs::path& path, bool ten) {
-    const std::string first = ten ? "data_batch_1.bin" : "train.bin";
-    for (const fs::path& folder : {path, path / (ten ? "cifar-10-batches-bin" : "cifar-100-binary")})
-      if (!find_file(folder, first).empty()) return folder;
-    throw OptionError("path", path.string() + " holds no " + first + " (or .gz), nor a folder " + (ten ? "cifar-10-batches-bin" : "cifar-100-binary") +
-                                  " with it; name the folder of the binary version of the data");
+  std::string ending() const { return python_ ? "" : ".bin"; }
+
+  /// Finds the folder, and which of the two versions it holds.
+  void locate(const fs::path& path) {
+    const bool ten = labels_ == "ten";
+    const std::string first = ten ? "data_batch_1" : "train", folders[] = {ten ? "cifar-10-batches-bin" : "cifar-100-binary", ten ? "cifar-10-batches-py" : "cifar-100-python"};
+    for (const bool python : {false, true})
+      for (const fs::path& folder : {path, path / folders[python ? 1 : 0]})
+        if (!find_file(folder, first + (python ? "" : ".bin")).empty()) {
+          folder_ = folder, python_ = python;
+          return;
+        }
+    throw OptionError("path", path.string() + " holds neither " + first + ".bin of the binary version nor " + first + " of the Python version (or .gz), nor a folder " + folders[0] + " or " +
+                                  folders[1] + " with it; name the folder of the data");
   }
 
-  static fs::path needed(const fs::path& folder, const std::string& name) {
-    const fs::path file = find_file(folder, name);
-    if (file.empty()) throw std::runtime_error(folder.string() + " holds no " + name + " (or .gz)\n  remedy: fetch that file, or train on the first files alone: --set dataset.files=1 … 4");
+  fs::path needed(const std::string& name) const {
+    const fs::path file = find_file(folder_, name + ending());
+    if (file.empty()) throw std::runtime_error(folder_.string() + " holds no " + name + ending() + " (or .gz)\n  remedy: fetch that file, or train on the first files alone: --set dataset.files=1 … 4");
     return file;
   }
 
-  /// A line for each class; none where the file is not there.
-  static std::vector<std::string> names(const fs::path& folder, const std::string& file) {
+  /// Of the classes; none where the file is not there.
+  std::vector<std::string> names() const {
+    const bool ten = labels_ == "ten";
+    const std::string list = ten ? "label_names" : labels_ + "_label_names";
     std::vector<std::string> lines;
-    std::ifstream in(folder / file);
+    if (python_) {
+      if (const fs::path file = find_file(folder_, ten ? "batches.meta" : "meta"); !file.empty())
+        unpickled(file, [&](const Value& root) {
+          if (const Value* found = root.find(list))
+            for (const Value* name : found->items) lines.push_back(name->text);
+        });
+      return lines;
+    }
+    std::ifstream in(folder_ / (ten ? "batches.meta.txt" : list + ".txt"));
     for (std::string line; std::getline(in, line);)
       if (!line.empty()) lines.push_back(line);
     return lines;
   }
 
+  Labelled read(const fs::path& file) const { return python_ ? read_python(file) : read_binary(file); }
+
   /// Records of one or two label bytes and 3072 pixels in planes; as many as the file holds.
-  Labelled read(const fs::path& file) const {
+  Labelled read_binary(const fs::path& file) const {
+    const std::int64_t label_bytes = labels_ == "ten" ? 1 : 2, label_at = labels_ == "fine" ? 1 : 0;
     const Bytes bytes = read_file(file);
-    const std::int64_t record = label_bytes_ + pixels, size = static_cast<std::int64_t>(bytes.size());
+    const std::int64_t record = label_bytes + pixels, size = static_cast<std::int64_t>(bytes.size());
     if (size == 0 || size % record != 0)
       damaged(file, "has " + std::to_string(size) + " bytes, no multiple of " + std::to_string(record) + ", the size of a record: it is cut short, or of another data set");
     const Tensor records = torch::from_blob(const_cast<std::uint8_t*>(bytes.data()), {size / record, record}, torch::kUInt8);
-    return {records.narrow(1, label_bytes_, pixels).reshape({-1, 3, 32, 32}).clone(), records.select(1, label_at_).to(torch::kInt64)};
+    return {records.narrow(1, label_bytes, pixels).reshape({-1, 3, 32, 32}).clone(), records.select(1, label_at).to(torch::kInt64)};
   }
 
-  std::int64_t label_bytes_, label_at_;
+  /// A pickled dict: `data`, bytes [N, 3072] in planes, and a list of N labels.
+  Labelled read_python(const fs::path& file) const {
+    Labelled found;
+    unpickled(file, [&](const Value& root) {
+      const std::string key = labels_ == "ten" ? "labels" : labels_ + "_labels";
+      const Value *data = root.find("data"), *labels = root.find(key);
+      if (!data || !labels) throw FormatError("holds no '" + std::string(data ? key : "data") + "': it is of another data set");
+      const Tensor records = zstar::formats::array_of(*data);
+      found.labels = torch::tensor(zstar::formats::integers_of(*labels), torch::kInt64);
+      if (records.scalar_type() != torch::kUInt8 || records.dim() != 2 || records.size(1) != pixels || records.size(0) != found.labels.numel() || records.size(0) == 0)
+        throw FormatError("holds no image of " + std::to_string(pixels) + " bytes for each of its " + std::to_string(found.labels.numel()) + " labels");
+      found.images = records.reshape({-1, 3, 32, 32}).clone();
+    });
+    return found;
+  }
+
+  template <class F>
+  static void unpickled(const fs::path& file, const F& use) {
+    const Bytes bytes = read_file(file);
+    zstar::formats::about(file, [&] { use(zstar::formats::Pickle(zstar::formats::as_text(bytes)).root()); });
+  }
+
+  const std::string labels_;
+  fs::path folder_;
+  bool python_ = false;
 };
 
 }  // namespace
 
 ZSTAR_PLUGIN("zstar.images", "0.1.0", "data sets of classified images")
-ZSTAR_DATASET(Cifar, "cifar10", "CIFAR-10 or CIFAR-100, binary version")
+ZSTAR_DATASET(Cifar, "cifar10", "CIFAR-10 or CIFAR-100, binary or Python version")

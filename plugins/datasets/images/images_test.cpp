@@ -1,68 +1,15 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <turbojpeg.h>
-#include <zlib.h>
 
-#include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <set>
 
-#include "tests/support/parts.hpp"
-#include "zstar/abi/dataset.hpp"
+#include "image_files.hpp"
 #include "zstar/formats/png.hpp"
 #include "zstar/predict.hpp"
 #include "zstar/render.hpp"
 #include "zstar/unaugmented.hpp"
 
 namespace {
-
-using namespace zstar;
-namespace fs = std::filesystem;
-using ::testing::AllOf;
-using ::testing::HasSubstr;
-using Bytes = std::string;
-
-/// A folder of its own for each test, removed after it.
-struct ImageFiles : ::testing::Test {
-  const fs::path folder = fs::temp_directory_path() / ("zstar_images_" + std::to_string(::getpid()) + "_" +
-                                                       ::testing::UnitTest::GetInstance()->current_test_info()->name());
-  ImageFiles() { fs::create_directories(folder); }
-  ~ImageFiles() override { fs::remove_all(folder); }
-
-  void write(const std::string& name, const Bytes& bytes) const { std::ofstream(folder / name, std::ios::binary) << bytes; }
-  void write_gz(const std::string& name, const Bytes& bytes) const {
-    const gzFile out = gzopen((folder / name).c_str(), "wb");
-    ASSERT_EQ(gzwrite(out, bytes.data(), static_cast<unsigned>(bytes.size())), static_cast<int>(bytes.size()));
-    gzclose(out);
-  }
-  std::unique_ptr<Dataset> make(const std::string& name, Settings more = {}) const {
-    more.push_back({"path", folder.string()});
-    const auto counts = [](const auto& setting) { return setting.name == "files"; };
-    if (name == "cifar10" && std::none_of(more.begin(), more.end(), counts)) more.push_back({"files", std::int64_t{1}});
-    return test::make<Dataset>(Kind::dataset, name, more);
-  }
-  /// The message of the refusal.
-  std::string refusal(const std::string& name, const Settings& more = {}) const {
-    try {
-      make(name, more);
-    } catch (const std::exception& e) {
-      return e.what();
-    }
-    return "accepted";
-  }
-};
-
-/// Record r of a CIFAR file: its label and pixels r, r + 1, … modulo 251.
-Bytes cifar(std::int64_t first, std::int64_t count, std::int64_t labels = 1) {
-  Bytes bytes;
-  for (std::int64_t r = first; r < first + count; ++r) {
-    if (labels == 2) bytes += static_cast<char>(r % 20);
-    bytes += static_cast<char>(labels == 2 ? r % 100 : r % 10);
-    for (std::int64_t k = 0; k < 3072; ++k) bytes += static_cast<char>((r + k) % 251);
-  }
-  return bytes;
-}
 
 Bytes idx(const std::vector<std::uint32_t>& sizes, char type = 8) {
   Bytes bytes{0, 0, type, static_cast<char>(sizes.size())};
@@ -75,53 +22,11 @@ Bytes idx(const std::vector<std::uint32_t>& sizes, char type = 8) {
   return bytes;
 }
 
-Tensor first_image(const Dataset& data, Split split = Split::test) { return data.load(split, {0}, 1).at("images"); }
-
-TEST_F(ImageFiles, CifarCountsRecordsByTheSizeOfTheFile) {
-  write("data_batch_1.bin", cifar(0, 7)), write("data_batch_2.bin", cifar(7, 5)), write("test_batch.bin", cifar(100, 3));
-  const auto data = make("cifar10", {{"files", std::int64_t{2}}});
-  EXPECT_EQ(data->size(Split::train), 12);
-  EXPECT_EQ(data->size(Split::validation), 0);
-  EXPECT_EQ(data->size(Split::test), 3);
-  EXPECT_EQ(data->describe().at("classes"), 10);
-  const Batch batch = data->load(Split::test, {2, 0}, 1);
-  EXPECT_EQ(batch.at("labels")[0].item<std::int64_t>(), 2);
-  const double mean[] = {0.4914, 0.4822, 0.4465}, std[] = {0.2023, 0.1994, 0.2010};
-  for (std::int64_t c = 0; c < 3; ++c)  // pixel (c, 5, 6) of record 102
-    EXPECT_NEAR(batch.at("images")[0][c][5][6].item<double>(), ((102 + c * 1024 + 5 * 32 + 6) % 251 / 255.0 - mean[c]) / std[c], 1e-5);
-}
-
-TEST_F(ImageFiles, CifarHundredHasTwoLabels) {
-  write("train.bin", cifar(0, 30, 2)), write_gz("test.bin.gz", cifar(57, 2, 2));
-  const auto fine = make("cifar10", {{"labels", std::string("fine")}}), coarse = make("cifar10", {{"labels", std::string("coarse")}});
-  EXPECT_EQ(fine->describe().at("classes"), 100);
-  EXPECT_EQ(coarse->describe().at("classes"), 20);
-  EXPECT_EQ(fine->load(Split::test, {1}, 1).at("labels").item<std::int64_t>(), 58);
-  EXPECT_EQ(coarse->load(Split::test, {1}, 1).at("labels").item<std::int64_t>(), 18);
-  EXPECT_TRUE(first_image(*fine).equal(first_image(*coarse)));
-}
-
 TEST_F(ImageFiles, AFileAndItsGzAreTheSame) {
   write("data_batch_1.bin", cifar(0, 3)), write("test_batch.bin", cifar(3, 2));
   const Tensor plain = make("cifar10")->load(Split::test, {0, 1}, 1).at("images");
   fs::remove(folder / "test_batch.bin"), write_gz("test_batch.bin.gz", cifar(3, 2));
   EXPECT_TRUE(make("cifar10")->load(Split::test, {0, 1}, 1).at("images").equal(plain));
-}
-
-TEST_F(ImageFiles, DamagedCifarFilesAreSaid) {
-  EXPECT_THAT(refusal("cifar10"), AllOf(HasSubstr("data_batch_1.bin"), HasSubstr("cifar-10-batches-bin")));
-  write("data_batch_1.bin", cifar(0, 3).substr(0, 9000));
-  EXPECT_THAT(refusal("cifar10"), AllOf(HasSubstr("data_batch_1.bin has 9000 bytes"), HasSubstr("3073"), HasSubstr("remedy")));
-  write("data_batch_1.bin", "");
-  EXPECT_THAT(refusal("cifar10"), HasSubstr("has 0 bytes"));
-  Bytes wrong = cifar(0, 2);
-  wrong[0] = 77;
-  write("data_batch_1.bin", wrong);
-  EXPECT_THAT(refusal("cifar10"), HasSubstr("a label is not below 10"));
-  write("data_batch_1.bin", cifar(0, 3)), write("data_batch_2.bin", cifar(0, 3));
-  EXPECT_THAT(refusal("cifar10", {{"files", std::int64_t{5}}}), AllOf(HasSubstr("holds no data_batch_3.bin (or .gz)"), HasSubstr("dataset.files=")));
-  EXPECT_THAT(refusal("cifar10", {{"validation", std::int64_t{3}}}), HasSubstr("there are 3 training images"));
-  EXPECT_THAT(refusal("cifar10", {{"mean", std::vector<double>{0.5}}}), HasSubstr("the images have 3 channels"));
 }
 
 TEST_F(ImageFiles, AugmentationIsASeededWindowOrMirror) {
