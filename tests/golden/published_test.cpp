@@ -59,4 +59,38 @@ TEST(Published, StagesOfOpticalFlowHaveTheSettingsOfTheirScripts) {
   }
 }
 
+struct Settled {
+  const char *file, *key;
+  nlohmann::json value;
+};
+
+/// Budgets are evaluations. k steps of plain iteration or of Broyden's method are the start and k more; Anderson's method counts evaluations itself.
+const Settled settled[] = {
+    {"deq_lm_wikitext103", "gradient.checkpoint", true}, {"deq_lm_wikitext103", "train.eval_every_steps", 5000}, {"deq_lm_wikitext103", "model.eval_memory", nullptr},
+    {"deq_seq_wikitext103_ift", "train.eval_every_steps", 5000}, {"deq_seq_wikitext103_ift", "model.eval_memory", nullptr}, {"deq_seq_wikitext103_ift", "solver.max_evaluations", 36},
+    {"deq_seq_wikitext103_ift_jac", "train.eval_every_steps", 5000}, {"deq_seq_wikitext103_ift_jac", "model.eval_memory", nullptr},
+    {"deq_seq_wikitext103_anderson", "train.eval_every_steps", 5000}, {"deq_seq_wikitext103_anderson", "solver.max_evaluations", 30},
+    {"deq_seq_wikitext103_anderson", "gradient.solver.max_evaluations", 36},
+    {"deq_seq_wikitext103_anderson_jac", "solver.max_evaluations", 12}, {"deq_seq_wikitext103_anderson_jac", "gradient.solver.max_evaluations", 14},
+    {"deq_seq_wikitext103_prenorm_jac", "solver.max_evaluations", 14}, {"deq_seq_wikitext103_prenorm_jac", "gradient.solver.max_evaluations", 15},
+    {"ignn_ppi", "solver.max_evaluations", 41}, {"ignn_amazon", "solver.max_evaluations", 41}, {"ignn_tu", "solver.max_evaluations", 41}, {"mdeq_imagenet", "solver.max_evaluations", 27},
+    {"ignn_chains_defaults", "solver.max_evaluations", 41}, {"ignn_chains_defaults", "gradient.name", "phantom"}, {"ignn_chains_defaults", "model.dropout", 0.5},
+    {"ignn_chains_defaults", "norm.name", "weight_norm"}, {"ignn_chains_defaults", "dataset.length", 10}, {"ignn_chains_defaults", "train.epochs", 2000},
+    {"mdeq_cifar10_tiny_ift", "model.pretrain_steps", 6000}, {"mdeq_cifar10_tiny_ift", "model.pretrain_evaluations", 10}, {"mdeq_cifar10_tiny_ift", "model.dropout", 0.25},
+    {"mdeq_cifar10_tiny_ift", "optimizer.name", "adam"}, {"mdeq_cifar10_tiny_ift", "solver.max_evaluations", 19}, {"mdeq_cifar10_tiny_ift", "gradient.solver.max_evaluations", 21},
+    {"mdeq_cifar10_large_ift", "model.dropout", 0.3}, {"mdeq_cifar10_large_ift", "model.pretrain_steps", 80000}, {"mdeq_cifar10_large_ift", "dataset.flip", true},
+    {"mdeq_cifar10_large_ift_jac", "solver.max_evaluations", 9}, {"mdeq_cifar10_large_ift_jac", "gradient.solver.max_evaluations", 8}, {"mdeq_cifar10_large_ift_jac", "model.dropout", 0.22},
+    {"mdeq_cifar10_large_ift_jac", "regularizers.0.chance", 0.02}, {"mdeq_imagenet_ift", "solver.max_evaluations", 27}, {"mdeq_imagenet_ift", "gradient.solver.max_evaluations", 28},
+    {"mdeq_imagenet_ift", "model.pretrain_steps", 510000}, {"mdeq_imagenet_ift_jac", "solver.max_evaluations", 15}, {"mdeq_imagenet_ift_jac", "optimizer.lr", 0.04},
+    {"mdeq_imagenet_ift_jac", "regularizers.0.rise_every", 50000}};
+
+TEST(Published, LanguageModelsMultiscaleModelsAndGraphModelsHaveTheSettingsOfTheirPrograms) {
+  std::filesystem::current_path(ZSTAR_SOURCE_DIR);
+  const training::CatalogueTables tables(test::catalogue());
+  for (const Settled& s : settled) {
+    const auto read = Experiment::read(std::string("experiments/") + s.file + ".toml", {}, training::schema(), tables);
+    EXPECT_EQ(nlohmann::json::parse(read.to_json()).at(s.key).at("value"), s.value) << s.file << ": " << s.key;
+  }
+}
+
 }  // namespace
