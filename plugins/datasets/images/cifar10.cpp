@@ -35,7 +35,7 @@ class Cifar final : public Images {
       images.push_back(part.images), labels.push_back(part.labels);
     }
     const fs::path test = find_file(folder_, (ten ? "test_batch" : "test") + ending());
-    set({torch::cat(images), torch::cat(labels)}, test.empty() ? Labelled() : read(test), ten ? 10 : o.labels == "fine" ? 100 : 20,
+    set({torch::cat(images), torch::cat(labels)}, test.empty() ? Labelled() : read(test), count_of_classes(),
         ten ? std::vector{0.4914, 0.4822, 0.4465} : std::vector{0.5071, 0.4867, 0.4408},
         ten ? std::vector{0.2023, 0.1994, 0.2010} : std::vector{0.2675, 0.2565, 0.2761}, names());
   }
@@ -82,7 +82,16 @@ class Cifar final : public Images {
     return lines;
   }
 
-  Labelled read(const fs::path& file) const { return python_ ? read_python(file) : read_binary(file); }
+  std::int64_t count_of_classes() const { return labels_ == "ten" ? 10 : labels_ == "fine" ? 100 : 20; }
+
+  Labelled read(const fs::path& file) const {
+    Labelled found = python_ ? read_python(file) : read_binary(file);
+    const Tensor wrong = (found.labels.lt(0) | found.labels.ge(count_of_classes())).nonzero();
+    if (wrong.numel() == 0) return found;
+    const std::int64_t at = wrong[0].item<std::int64_t>();
+    damaged(file, "has the label " + std::to_string(found.labels[at].item<std::int64_t>()) + " in record " + std::to_string(at) + ", counted from 0; expected one below " +
+                      std::to_string(count_of_classes()) + ": is it another data set?");
+  }
 
   /// Records of one or two label bytes and 3072 pixels in planes; as many as the file holds.
   Labelled read_binary(const fs::path& file) const {

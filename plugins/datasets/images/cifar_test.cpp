@@ -75,7 +75,7 @@ TEST_F(ImageFiles, DamagedCifarFilesAreSaid) {
   Bytes wrong = cifar(0, 2);
   wrong[0] = 77;
   write("data_batch_1.bin", wrong);
-  EXPECT_THAT(refusal("cifar10"), HasSubstr("a label is not below 10"));
+  EXPECT_THAT(refusal("cifar10"), HasSubstr("data_batch_1.bin has the label 77 in record 0, counted from 0; expected one below 10"));
   write("data_batch_1.bin", cifar(0, 3)), write("data_batch_2.bin", cifar(0, 3));
   EXPECT_THAT(refusal("cifar10", {{"files", std::int64_t{5}}}), AllOf(HasSubstr("holds no data_batch_3.bin (or .gz)"), HasSubstr("dataset.files=")));
   EXPECT_THAT(refusal("cifar10", {{"validation", std::int64_t{3}}}), HasSubstr("there are 3 training images"));
