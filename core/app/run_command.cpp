@@ -9,6 +9,7 @@
 #include "core/app/devices.hpp"
 #include "core/plugins/lock.hpp"
 #include "core/training/doubts.hpp"
+#include "core/training/kept.hpp"
 #include "core/training/session.hpp"
 
 namespace zstar::app {
@@ -96,13 +97,25 @@ int config(const Arguments& arguments) {
   return done;
 }
 
+/// Overrides for what the run keeps of its data set, be it named by its experiment or by its checkpoint.
+std::vector<std::string> kept_with(const Arguments& arguments, const std::filesystem::path& file, const std::string& part) {
+  const std::filesystem::path checkpoint = arguments.text("checkpoint");
+  for (const auto& run : {checkpoint, checkpoint.parent_path().parent_path(), file.parent_path()})
+    if (auto overrides = training::kept_by(run, part); !run.empty() && !overrides.empty()) return overrides;
+  return {};
+}
+
 }  // namespace
 
 Checked::Checked(const Arguments& arguments, const std::string& file, std::vector<std::string> overrides) : catalogue(discovery(arguments)) {
   const training::CatalogueTables tables(catalogue, std::filesystem::path(file).parent_path() / plugins::lock_name);
+  const std::size_t first = overrides.size();
   for (std::string& assignment : arguments.list("set")) overrides.push_back(std::move(assignment));
   if (arguments.has("locked")) overrides.emplace_back("plugins.locked=true");
   experiment = Experiment::read(file, overrides, training::schema(), tables);
+  const auto kept = kept_with(arguments, file, experiment->at("dataset").part);
+  overrides.insert(overrides.begin() + static_cast<std::ptrdiff_t>(first), kept.begin(), kept.end());
+  if (!kept.empty()) experiment = Experiment::read(file, overrides, training::schema(), tables);
   for (const std::string& note : experiment->notes()) std::cerr << "zstar: note: " << note << '\n';
 }
 

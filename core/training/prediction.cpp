@@ -18,17 +18,37 @@ Predicts& predicting(Session& session) {
   throw std::runtime_error("this model says nothing of inputs without labels: it does not offer predictions\n  remedy: 'zstar eval' measures it on labelled data");
 }
 
-/// The test split in order, its samples by number.
-std::vector<Inputs> test_split(const Dataset& data) {
+/// What to call the rows of a prediction: samples by their number in the data set; nodes by theirs in the graph, those of other splits by nothing.
+std::vector<std::string> names_of(const Batch& batch, std::int64_t rows, std::size_t before) {
+  std::vector<std::string> names(static_cast<std::size_t>(rows));
+  const Tensor mask = batch.has("mask") ? batch.at("mask") : Tensor(), graphs = batch.has("graphs") ? batch.at("graphs") : Tensor();
+  const bool of_samples = static_cast<std::int64_t>(batch.ids.size()) == rows, of_nodes = !of_samples && graphs.defined() && graphs.numel() == rows;
+  std::int64_t graph = -1, first = 0;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    std::string& name = names[static_cast<std::size_t>(i)];
+    if (of_samples) name = std::to_string(batch.ids[static_cast<std::size_t>(i)]);
+    else if (of_nodes) {
+      if (const auto now = graphs[i].item<std::int64_t>(); now != graph) graph = now, first = i;
+      name = (graph < static_cast<std::int64_t>(batch.ids.size()) ? std::to_string(batch.ids[static_cast<std::size_t>(graph)]) : std::to_string(graph)) + "/" + std::to_string(i - first);
+    } else if (!mask.defined() || mask.numel() != rows) name = std::to_string(static_cast<std::int64_t>(before) + i);
+    else if (mask[i].item<bool>()) name = std::to_string(i);
+  }
+  return names;
+}
+
+/// The test split in order.
+std::vector<Inputs> test_split(const Dataset& data, std::int64_t batch_size) {
   std::vector<Inputs> inputs;
-  for (const auto& indices : batches_of(data, Split::test, 128, 0)) inputs.push_back({of_data(data, "load", [&] { return data.load(Split::test, indices, 0); }), {}});
+  for (const auto& indices : batches_of(data, Split::test, batch_size, 0)) inputs.push_back({of_data(data, "load", [&] { return data.load(Split::test, indices, 0); }), {}});
+  if (inputs.empty()) throw std::runtime_error("the data set has no test split to predict\n  remedy: name inputs with --input, or give the data set a test split");
   return inputs;
 }
 
-std::vector<Inputs> inputs_of(Dataset& data, const std::vector<std::string>& sources) {
-  if (const auto* reader = query<ReadsInputs>(data)) return reader->read(sources);
-  if (sources.empty()) return test_split(data);
-  throw std::runtime_error("this data set reads no inputs from elsewhere\n  remedy: leave --input out to predict its test split");
+std::vector<Inputs> inputs_of(Dataset& data, const std::vector<std::string>& sources, std::int64_t batch_size) {
+  if (const auto* reader = query<ReadsInputs>(data)) return of_data(data, "read", [&] { return reader->read(sources); });
+  if (sources.empty()) return test_split(data, batch_size);
+  if (query<Tokens>(data)) throw std::runtime_error("the data of this experiment are text: files of inputs are not read, a text is gone on with\n  remedy: give the text itself: --prompt \"$(cat " + sources.front() + ")\"");
+  throw std::runtime_error("this data set reads no inputs beside its own files, in which a sample stands with all that belongs to it\n  remedy: leave --input out to predict its test split; other data of its form are named with --set dataset.path=FOLDER");
 }
 
 class Evaluating {
@@ -49,20 +69,34 @@ class Evaluating {
 
 }  // namespace
 
-Predictions predict(Session& session, const std::vector<std::string>& sources) {
+std::int64_t evaluation_batch_size(const experiment::Experiment& experiment) {
+  const auto eval = experiment.at("eval").as<EvalOptions>();
+  return eval.batch_size > 0 ? eval.batch_size : experiment.at("train").as<TrainOptions>().batch_size;
+}
+
+Predictions predict(Session& session, const std::vector<std::string>& sources, std::int64_t batch_size) {
   Predicts& model = predicting(session);
   const Evaluating evaluating(session.model());
   Predictions out;
-  if (const auto* reader = query<ReadsInputs>(session.dataset())) out.classes = reader->classes();
-  for (Inputs& inputs : inputs_of(session.dataset(), sources)) {
-    const Tensor p = prediction_of(session.model(), model, session.to_device(std::move(inputs.batch))).to(torch::kFloat64).cpu().flatten(1).contiguous();
-    for (std::int64_t i = 0; i < p.size(0); ++i) {
+  if (const auto* reader = query<ReadsInputs>(session.dataset())) out.classes = of_data(session.dataset(), "classes", [&] { return reader->classes(); });
+  std::size_t seen = 0;
+  for (Inputs& inputs : inputs_of(session.dataset(), sources, batch_size)) {
+    const Batch batch = session.to_device(std::move(inputs.batch));
+    const Tensor p = prediction_of(session.model(), model, batch).to(torch::kFloat64).cpu().flatten(1).contiguous();
+    if (inputs.names.empty()) inputs.names = names_of(batch, p.size(0), seen);
+    for (std::int64_t i = 0; i < p.size(0); ++i, ++seen) {
       const auto* row = p.data_ptr<double>() + i * p.size(1);
       const bool named = i < static_cast<std::int64_t>(inputs.names.size());
-      out.rows.push_back({named ? inputs.names[static_cast<std::size_t>(i)] : std::to_string(out.rows.size()), {row, row + p.size(1)}});
+      std::string name = named ? std::move(inputs.names[static_cast<std::size_t>(i)]) : std::to_string(seen);
+      if (!name.empty()) out.rows.push_back({std::move(name), {row, row + p.size(1)}});
     }
   }
   return out;
+}
+
+Tensor tempered(const Tensor& p, double temperature) {
+  const Tensor logarithms = p.log();
+  return torch::softmax((logarithms - logarithms.max()) / temperature, 0);
 }
 
 std::string continued(Session& session, const Continuation& request) {
@@ -72,24 +106,37 @@ std::string continued(Session& session, const Continuation& request) {
   const Evaluating evaluating(session.model());
   auto draw = at::make_generator<at::CPUGeneratorImpl>(request.seed);
   Tensor next = tokens->encode(request.prompt);
+  if (next.numel() == 0) throw std::invalid_argument("the prompt holds no token of this model\n  remedy: give a text to go on with: --prompt TEXT");
   std::vector<Tensor> all{next};
   for (std::int64_t k = 0; k < request.tokens; ++k) {
     const Tensor p = prediction_of(session.model(), model, session.to_device(tokens->sequence(next)))[0].to(torch::kFloat64).cpu();
-    next = request.temperature == 0 ? p.argmax().reshape({1}) : torch::multinomial(p.pow(1 / request.temperature), 1, /*replacement=*/false, draw);
+    next = request.temperature == 0 ? p.argmax().reshape({1}) : torch::multinomial(tempered(p, request.temperature), 1, /*replacement=*/false, draw);
     all.push_back(next);
   }
   return tokens->decode(torch::cat(all));
 }
 
+namespace {
+
+/// A field of CSV. \par Source  RFC 4180, section 2
+std::string field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + '"';
+}
+
+}  // namespace
+
 std::string csv_of(const Predictions& predictions) {
   std::string text = "name,likeliest";
   const std::size_t columns = predictions.rows.empty() ? 0 : predictions.rows.front().values.size();
   const auto class_name = [&](std::size_t c) { return c < predictions.classes.size() ? predictions.classes[c] : std::to_string(c); };
-  for (std::size_t c = 0; c < columns; ++c) text += "," + class_name(c);
+  for (std::size_t c = 0; c < columns; ++c) text += "," + field(class_name(c));
   text += "\n";
   for (const Prediction& row : predictions.rows) {
     const auto best = static_cast<std::size_t>(std::max_element(row.values.begin(), row.values.end()) - row.values.begin());
-    text += row.name + "," + class_name(best);
+    text += field(row.name) + "," + field(class_name(best));
     for (const double v : row.values) text += fmt::format(",{:.6g}", v);
     text += "\n";
   }

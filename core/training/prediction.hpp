@@ -10,7 +10,7 @@ namespace zstar::training {
 
 /// One row of an answer: probabilities of the classes (or tokens), or the values themselves.
 struct Prediction {
-  std::string name;  ///< of the input: a file, "node 17"
+  std::string name;  ///< of the input: a file; the number of the sample in its data set, of the node in its graph, or "GRAPH/NODE"
   std::vector<double> values;
 };
 
@@ -19,9 +19,12 @@ struct Predictions {
   std::vector<Prediction> rows;
 };
 
-/// \param sources  files or folders; empty: the test split
+/// Samples of a batch in evaluation.
+std::int64_t evaluation_batch_size(const experiment::Experiment& experiment);
+
+/// \param sources  files or folders; empty: the test split, of one graph the nodes that test
 /// \throws std::runtime_error  if the model predicts nothing, or the data set reads no such inputs
-Predictions predict(Session& session, const std::vector<std::string>& sources);
+Predictions predict(Session& session, const std::vector<std::string>& sources, std::int64_t batch_size);
 
 struct Continuation {
   std::string prompt;
@@ -29,10 +32,12 @@ struct Continuation {
   double temperature = 1.0;  ///< 0: always the likeliest token
   std::uint64_t seed = 1;
 };
+/// Probabilities p at a temperature T > 0, however small: softmax(log p / T). \param p  [tokens], float64
+Tensor tempered(const Tensor& p, double temperature);
 /// The prompt and what the model makes of it, token by token. \throws std::runtime_error  if the data are no sequences of tokens
 std::string continued(Session& session, const Continuation& request);
 
-/// CSV with a heading: name, the likeliest class, one column for each value.
+/// CSV with a heading: name, the likeliest class, one column for each value; quoted as RFC 4180 says.
 std::string csv_of(const Predictions& predictions);
 
 }  // namespace zstar::training

@@ -13,7 +13,9 @@
 #include "core/runs/folder.hpp"
 #include "core/solve/solve.hpp"
 #include "core/training/calls.hpp"
+#include "core/training/kept.hpp"
 #include "core/training/plugin_files.hpp"
+#include "core/training/prediction.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
 #include "zstar/abi/tag.hpp"
@@ -69,7 +71,7 @@ void add_solves(std::vector<Metric>& metrics, std::vector<Solved>& solves) {
 /// \param signals  given up when one came; null: never
 SplitMetrics evaluate_all(Session& session, const experiment::Experiment& experiment, std::vector<Solved>* solves, const SignalWatch* signals) {
   const auto eval = experiment.at("eval").as<EvalOptions>();
-  const std::int64_t batch_size = eval.batch_size > 0 ? eval.batch_size : experiment.at("train").as<TrainOptions>().batch_size;
+  const std::int64_t batch_size = evaluation_batch_size(experiment);
   SplitMetrics result;
   for (const auto& [split, name] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")})
     if (size_of(session.dataset(), split) > 0 && (split != Split::train || eval.training_split)) {
@@ -187,6 +189,7 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
                              : fs::canonical(request.resume);
   const runs::FolderLock alone(run);
   if (fresh) write_record(run, experiment, record_of(session, catalogue, request), catalogue, 0);
+  keep(session.dataset(), experiment.at("dataset").part, run);
   Console console(out, request.terminal);
   console.line(heading(experiment, session) + "; run folder " + run.string());
   if (fresh && !fs::is_symlink(run.parent_path() / "latest")) console.line("zstar: note: " + (run.parent_path() / "latest").string() + " is no link, and is left as it is");

@@ -1,6 +1,7 @@
 /// \file Text as one long sequence of tokens, cut into streams and segments. Definition and sources: README.md.
 #include <random>
 
+#include <zstar/keeps.hpp>
 #include <zstar/predict.hpp>
 #include <zstar/sdk.hpp>
 
@@ -23,7 +24,7 @@ struct Segment {
   static Segment of(std::int64_t index) { return {index >> (length_bits + stream_bits), index >> length_bits & (streams - 1), index & longest}; }
 };
 
-class Text final : public zstar::Dataset, public zstar::Tokens {
+class Text final : public zstar::Dataset, public zstar::Tokens, public zstar::Keeps {
  public:
   struct Options {
     std::string path, level = "word", vocabulary, count = "train", unknown;
@@ -36,9 +37,9 @@ class Text final : public zstar::Dataset, public zstar::Tokens {
     using O = Options;
     const auto length = zstar::within(1, static_cast<double>(Segment::longest));
     return std::tuple{
-        zstar::opt("path", &O::path, "folder with train.txt, valid.txt and test.txt (or wiki.train.tokens, ptb.train.txt, …; .gz too), or one file that is cut in three"),
+        zstar::opt("path", &O::path, "folder with train.txt, valid.txt and test.txt (or wiki.train.tokens, ptb.train.txt, …; .gz too), or one file that is cut in three, or a folder with that .txt alone"),
         zstar::choice("level", &O::level, "tokens are words between spaces and the end of every line, characters of UTF-8, or bytes", {"word", "character", "byte"}),
-        zstar::opt("vocabulary", &O::vocabulary, "file of the vocabulary: read if it is there, else written; empty: built anew each time"),
+        zstar::opt("vocabulary", &O::vocabulary, "file of the vocabulary: read if it is there, else written; empty: built anew. A run keeps its own, and goes on with that"),
         zstar::choice("count", &O::count, "files that the vocabulary is counted over", {"train", "all"}),
         zstar::opt("unknown", &O::unknown, "token that stands for those that the vocabulary does not have; empty: they are an error"),
         zstar::opt("lower_case", &O::lower_case, "letters A … Z are taken as a … z"),
@@ -58,10 +59,11 @@ class Text final : public zstar::Dataset, public zstar::Tokens {
     if (saved) {
       vocabulary_ = std::make_unique<Vocabulary>(Vocabulary::load(o.vocabulary, level_));
     } else {
-      std::vector<std::string_view> texts;
+      std::vector<std::string_view> texts, rest;
       for (const Source& s : sources)
         if (o.count == "all" || s.split == Split::train) texts.push_back(s.text);
-      vocabulary_ = std::make_unique<Vocabulary>(zstar::formats::about(sources.front().file, [&] { return Vocabulary::count(texts, level_); }));
+        else if (o.unknown.empty() && s.file == sources.front().file) rest.push_back(s.text);  // of one file: it is cut anywhere
+      vocabulary_ = std::make_unique<Vocabulary>(zstar::formats::about(sources.front().file, [&] { return Vocabulary::count(texts, level_, rest); }));
       if (!o.vocabulary.empty()) vocabulary_->save(o.vocabulary);
     }
     if (!o.unknown.empty() && vocabulary_->find(o.unknown) < 0) throw OptionError("unknown", "the vocabulary has no token '" + o.unknown + "'");
@@ -69,7 +71,11 @@ class Text final : public zstar::Dataset, public zstar::Tokens {
       tokens_[static_cast<std::size_t>(s.split)] = zstar::formats::about(s.file, [&] { return numbers(s.text); });
   }
 
-  void* query(std::string_view id) override { return id == zstar::Tokens::id ? static_cast<zstar::Tokens*>(this) : nullptr; }
+  void* query(std::string_view id) override {
+    if (id == zstar::Keeps::id) return static_cast<zstar::Keeps*>(this);
+    return id == zstar::Tokens::id ? static_cast<zstar::Tokens*>(this) : nullptr;
+  }
+  std::vector<File> kept() const override { return {{"vocabulary", vocabulary_->bytes()}}; }
 
   zstar::Description describe() const override { return {{{"tokens", vocabulary_->size()}, {"segment", o_.segment}}}; }
 
@@ -153,10 +159,19 @@ class Text final : public zstar::Dataset, public zstar::Tokens {
     return {};
   }
 
+  /// The one text in a folder; the folder itself where there is none, or there are several.
+  static fs::path only_text(const fs::path& folder) {
+    std::vector<fs::path> texts;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(folder, error))
+      if (const std::string name = entry.path().filename().string(); name.ends_with(".txt") || name.ends_with(".txt.gz")) texts.push_back(entry.path());
+    return texts.size() == 1 && find(folder, {"train", "valid", "validation", "val", "test"}).empty() ? texts.front() : folder;
+  }
+
   /// \param saved  the vocabulary is there, so that text is not needed for prediction
   std::vector<Source> read(bool saved) const {
     std::vector<Source> sources;
-    const fs::path path = o_.path;
+    const fs::path path = only_text(o_.path);
     if (fs::is_directory(path)) {
       const std::pair<Split, fs::path> files[] = {{Split::train, find(path, {"train"})}, {Split::validation, find(path, {"valid", "validation", "val"})}, {Split::test, find(path, {"test"})}};
       for (const auto& [split, file] : files)

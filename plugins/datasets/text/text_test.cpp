@@ -7,6 +7,7 @@
 
 #include "tests/support/parts.hpp"
 #include "zstar/abi/dataset.hpp"
+#include "zstar/keeps.hpp"
 #include "zstar/predict.hpp"
 
 namespace {
@@ -139,6 +140,30 @@ TEST_F(TextFiles, CompressedFilesAreTheFiles) {
   EXPECT_THAT(refusal(folder), HasSubstr("it ends in the middle of its compressed data"));
 }
 
+TEST_F(TextFiles, AFolderWithOneTextIsThatText) {
+  write("input.txt", "a b c d e f g h\n"), write("README", "which text this is\n");
+  EXPECT_EQ(make(folder, {{"test", 0.0}, {"validation", 0.0}})->size(Split::train), 9);
+  write("other.txt", "a\n");
+  EXPECT_THAT(refusal(folder), HasSubstr("holds no train.txt"));
+}
+
+TEST_F(TextFiles, TokensOfTheOtherPartsOfOneFileFollow) {
+  const fs::path file = write("input.txt", "a b b\nb\nc d d\n");
+  const auto data = make(file, {{"validation", 0.0}, {"test", 0.5}});
+  EXPECT_EQ(data->describe().at("tokens"), 5);
+  EXPECT_TRUE(query<Tokens>(*data)->encode("b a c d").equal(torch::tensor({1, 2, 3, 4}, torch::kInt64)));
+  EXPECT_EQ(make(file, {{"validation", 0.0}, {"test", 0.5}, {"unknown", std::string("a")}})->describe().at("tokens"), 3);
+}
+
+TEST_F(TextFiles, WhatIsKeptIsTheVocabulary) {
+  const auto data = make(write("a.txt", "a b b\\\n"));
+  const auto kept = query<Keeps>(*data)->kept();
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_EQ(kept[0].option, "vocabulary");
+  const auto again = make(write("b.txt", "b b\\ a\n"), {{"vocabulary", write("kept", kept[0].bytes).string()}});
+  EXPECT_TRUE(query<Tokens>(*again)->encode("a b b\\\n").equal(query<Tokens>(*data)->encode("a b b\\\n")));
+}
+
 TEST_F(TextFiles, UnknownTokensAreNamedOrStoodFor) {
   write("train.txt", "a b <unk>\n"), write("valid.txt", "a zebra\n");
   EXPECT_THAT(refusal(folder), AllOf(HasSubstr("valid.txt"), HasSubstr("'zebra'")));
@@ -155,6 +180,7 @@ TEST_F(TextFiles, DamagedAndMissingTextIsSaidSo) {
   const fs::path latin = write("latin.txt", std::string("abc\xe9 def ") + std::string(60, 'x'));
   EXPECT_THAT(refusal(latin, characters()), AllOf(HasSubstr("latin.txt"), HasSubstr("byte 3")));
   EXPECT_THAT(refusal(latin), AllOf(HasSubstr("latin.txt"), HasSubstr("byte 3"), HasSubstr("level = \"byte\"")));
+  EXPECT_THAT(refusal(write("zero.txt", std::string("ab\0c", 4))), HasSubstr("byte 2"));
   EXPECT_EQ(make(latin, {{"level", std::string("byte")}})->describe().at("tokens"), 9);
 }
 

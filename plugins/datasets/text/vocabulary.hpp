@@ -26,10 +26,10 @@ inline constexpr std::string_view end_of_line = "<eos>";
 
 inline bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-/// Bytes of the character that begins at `at`; 0 if it is not UTF-8.
+/// Bytes of the character that begins at `at`; 0 if it is not UTF-8, or zero, which no text holds.
 inline std::size_t character_size(std::string_view text, std::size_t at) {
   const auto first = static_cast<unsigned char>(text[at]);
-  const std::size_t size = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
+  const std::size_t size = first == 0 ? 0 : first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
   if (size == 0 || at + size > text.size()) return 0;
   for (std::size_t k = 1; k < size; ++k)
     if ((static_cast<unsigned char>(text[at + k]) & 0xc0) != 0x80) return 0;
@@ -73,8 +73,8 @@ void for_each_token(std::string_view text, Level level, const F& visit) {
 
 class Vocabulary {
  public:
-  /// Tokens by falling count, ties in the order of first appearance; of words, `<eos>` before all.
-  static Vocabulary count(const std::vector<std::string_view>& texts, Level level) {
+  /// Tokens by falling count, ties in the order of first appearance; of words, `<eos>` before all. \param rest  texts whose other tokens follow, as they appear
+  static Vocabulary count(const std::vector<std::string_view>& texts, Level level, const std::vector<std::string_view>& rest) {
     std::unordered_map<std::string_view, std::size_t> known;
     std::vector<std::pair<std::string_view, std::int64_t>> counts;
     if (level == Level::word) known[end_of_line] = 0, counts.emplace_back(end_of_line, 0);
@@ -87,6 +87,7 @@ class Vocabulary {
     std::stable_sort(counts.begin() + (level == Level::word ? 1 : 0), counts.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
     Vocabulary v(level);
     for (const auto& entry : counts) v.add(std::string(entry.first));
+    for (const std::string_view text : rest) for_each_token(text, level, [&](std::string_view token) { v.add(std::string(token)); });
     return v;
   }
 
@@ -109,12 +110,18 @@ class Vocabulary {
     return v;
   }
 
+  /// What a file of it holds.
+  std::string bytes() const {
+    std::string text = header_of(level_);
+    for (const std::string& token : tokens_) text += escaped(token) + '\n';
+    return text;
+  }
+
   void save(const fs::path& file) const {
     const fs::path part = file.string() + ".part";
     {
       std::ofstream out(part, std::ios::binary);
-      out << header_of(level_);
-      for (const std::string& token : tokens_) out << escaped(token) << '\n';
+      out << bytes();
       if (!out.flush()) throw std::runtime_error(file.string() + ": the vocabulary cannot be written there");
     }
     fs::rename(part, file);
