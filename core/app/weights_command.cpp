@@ -1,4 +1,5 @@
 /// \file zstar predict, export: what is done with trained weights beside evaluation.
+#include <cmath>
 #include <iostream>
 
 #include "core/app/command.hpp"
@@ -19,17 +20,29 @@ std::string output_of(const Arguments& arguments) {
   return file.string();
 }
 
+/// What the words say of a continuation. \throws po::error
+training::Continuation continuation_of(const Arguments& arguments) {
+  const training::Continuation text{arguments.text("prompt"), arguments.values["tokens"].as<std::int64_t>(), arguments.values["temperature"].as<double>()};
+  if (arguments.has("prompt") && arguments.has("input")) throw WordError("both --prompt and --input were given", "a text to go on with, or files to predict", {}, "leave one of them out");
+  if (arguments.has("prompt") && text.prompt.empty()) throw WordError("--prompt is empty", "a text to go on with", {}, "give its first word");
+  if (text.tokens < 0) throw WordError("--tokens is " + std::to_string(text.tokens), "a count of at least 0", {}, "give the number of tokens that shall follow");
+  if (!(std::isfinite(text.temperature) && text.temperature >= 0))
+    throw WordError("--temperature is " + std::to_string(text.temperature), "a finite number of at least 0", {}, "1 draws as the model says, 0 takes the likeliest token each time");
+  return text;
+}
+
 int predict(const Arguments& arguments) {
+  training::Continuation text = continuation_of(arguments);
   load_cuda();
   const training::WeightsFrom from = weights_of(arguments);
   Checked checked(arguments, experiment_of(arguments));
   training::Session session(*checked.experiment, checked.catalogue, std::cerr);
   training::load_weights(session, from);
   nn::fold_norms(session.model());
-  const training::Continuation text{arguments.text("prompt"), arguments.values["tokens"].as<std::int64_t>(), arguments.values["temperature"].as<double>(),
-                                    static_cast<std::uint64_t>(session.options.seed)};
+  text.seed = static_cast<std::uint64_t>(session.options.seed);
   const std::string output = output_of(arguments);
-  const std::string said = arguments.has("prompt") ? training::continued(session, text) + "\n" : training::csv_of(training::predict(session, arguments.list("input")));
+  const std::string said = arguments.has("prompt") ? training::continued(session, text) + "\n"
+                                                   : training::csv_of(training::predict(session, arguments.list("input"), training::evaluation_batch_size(*checked.experiment)));
   if (!output.empty()) runs::write_whole(output, said);
   else std::cout << said;
   return done;
@@ -95,7 +108,9 @@ Command predict_command() {
       "tokens", po::value<std::int64_t>()->default_value(100)->value_name("N"), "tokens of the continuation")(
       "temperature", po::value<double>()->default_value(1.0)->value_name("T"), "below 1: likelier tokens more often; 0: always the likeliest");
   return {"predict", "predict [FILE] --checkpoint RUN [--input FILE …] [--output FILE]", "what a trained model says of inputs",
-          "Class probabilities of images, nodes or graphs as CSV (name, likeliest class, one column for each class), or the continuation of a text.",
+          "Class probabilities of images, nodes or graphs as CSV, or the continuation of a text. Columns: name (the file; of the test split the\n"
+          "number of the sample in its data set, or of the node in its graph), likeliest class, one for each class. Of one graph, the nodes that\n"
+          "test have rows.",
           {"file"}, std::move(options), predict,
           {{"predict --checkpoint runs/mnist/latest --input digit.png", "class probabilities of a picture"},
            {"predict --checkpoint runs/ignn_cora/latest --output nodes.csv", "those of the nodes of a graph"},

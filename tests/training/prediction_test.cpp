@@ -1,0 +1,29 @@
+/// \file Predictions: the draw of the next token at any temperature, and their form as CSV.
+#include <gtest/gtest.h>
+
+#include "core/training/prediction.hpp"
+
+namespace {
+
+using namespace zstar;
+using training::tempered;
+
+TEST(Prediction, ATemperatureIsTheExponentOfTheProbabilities) {
+  const Tensor p = torch::tensor({0.5, 0.3, 0.2, 0.0}, torch::kFloat64);
+  EXPECT_TRUE(tempered(p, 1.0).allclose(p));
+  const Tensor powers = p.pow(2);
+  EXPECT_TRUE(tempered(p, 0.5).allclose(powers / powers.sum()));
+}
+
+/// 0.5^1000 and smaller powers are no numbers any more.
+TEST(Prediction, ASmallTemperatureTakesTheLikeliestToken) {
+  const Tensor p = torch::tensor({1e-5, 2e-5, 1e-5}, torch::kFloat64), sure = torch::tensor({0.0, 1.0, 0.0}, torch::kFloat64);
+  for (const double t : {1e-3, 1e-300, 5e-324}) EXPECT_TRUE(tempered(p, t).allclose(sure)) << t;
+}
+
+TEST(Prediction, FieldsWithCommasQuotesAndLinesAreQuoted) {
+  EXPECT_EQ(training::csv_of({{"cat, tabby", "dog"}, {{"a \"b\".png", {0.75, 0.25}}, {"two\nlines.png", {0.0, 1.0}}}}),
+            "name,likeliest,\"cat, tabby\",dog\n\"a \"\"b\"\".png\",\"cat, tabby\",0.75,0.25\n\"two\nlines.png\",dog,0,1\n");
+}
+
+}  // namespace
