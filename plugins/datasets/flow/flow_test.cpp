@@ -193,6 +193,9 @@ TEST(OfficialFlow, ChairsInTheirLayoutAreReadAndCropped) {
   const auto data = test::make<Dataset>(Kind::dataset, "flying_chairs",
                                         {{"path", folder.string()}, {"split_file", (folder / "split.txt").string()}, {"crop", std::vector<std::int64_t>{32, 40}}});
   EXPECT_EQ(data->size(Split::train), 1);
+  const fs::path flow = folder / "00002_flow.flo";  // a file stands for the folder of its pair
+  EXPECT_EQ(test::make<Dataset>(Kind::dataset, "flying_chairs", {{"path", flow.string()}})->size(Split::train), 2);
+  EXPECT_THROW(test::make<Dataset>(Kind::dataset, "flying_chairs", {{"path", (folder / "split.txt").string()}}), std::exception);
   EXPECT_EQ(data->size(Split::validation), 1);
   EXPECT_EQ(data->load(Split::train, {0}, 3).at("flow").sizes(), (std::vector<std::int64_t>{1, 2, 32, 40}));
   const Batch whole = data->load(Split::validation, {0}, 3);

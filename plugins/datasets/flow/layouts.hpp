@@ -28,7 +28,7 @@ struct OfficialOptions {
 inline auto official_options() {
   using O = OfficialOptions;
   return std::tuple{
-      zstar::opt("path", &O::path, "folder of the official layout"),
+      zstar::opt("path", &O::path, "folder of the official layout, or a file of one of its pairs"),
       zstar::choice("passes", &O::passes, "Sintel and FlyingThings3D: which rendering", {"clean", "final", "both"}),
       zstar::opt("split_file", &O::split_file, "FlyingChairs: list of marks, 1 training, 2 validation; empty: all pairs train"),
       zstar::opt("crop", &O::crop, "height and width of training crops, which turn augmentation on; empty: whole images as they are", zstar::at_least(8), "pixels"),

@@ -23,7 +23,7 @@ class Official final : public Pairs {
     if (!o.crop.empty() && o.crop.size() != 2) throw OptionError("crop", "crop has " + std::to_string(o.crop.size()) + " numbers; expected height and width");
     if (o.min_scale > o.max_scale) throw OptionError("min_scale", "min_scale is above max_scale");
     try {
-      Layout::list(o, splits_);
+      list(o);
     } catch (const NoFolder& error) {
       throw std::runtime_error(error.what() + ("\n  remedy: name the folder above it: --set dataset." + option + "=FOLDER"));
     }
@@ -62,6 +62,23 @@ class Official final : public Pairs {
   }
 
  private:
+  /// The pairs of the folder named; of a file, those of the nearest folder above it that have the file.
+  void list(OfficialOptions o) {
+    const fs::path file = o.path;
+    if (!fs::is_regular_file(file)) return Layout::list(o, splits_);
+    const auto has = [&](const Sample& s) { return s.image1 == file || s.image2 == file || s.flow == file; };
+    for (fs::path folder = file.parent_path(); !folder.empty(); folder = folder == folder.parent_path() ? fs::path() : folder.parent_path()) {
+      o.path = folder.string();
+      try {
+        Layout::list(o, splits_);
+      } catch (const std::exception&) {  // not this folder
+      }
+      if (std::any_of(std::begin(splits_), std::end(splits_), [&](const auto& split) { return std::any_of(split.begin(), split.end(), has); })) return;
+      for (auto& split : splits_) split.clear();
+    }
+    throw std::runtime_error(file.string() + " belongs to no pair in the official layout\n  remedy: name the folder of the data, or a file of a pair");
+  }
+
   const std::vector<Sample>& of(Split split) const { return splits_[static_cast<std::size_t>(split)]; }
 
   static FlowField flow_of(const fs::path& file) {

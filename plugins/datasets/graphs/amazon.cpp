@@ -11,14 +11,14 @@ class Amazon final : public zstar::Dataset {
     std::string path, fraction = "0.06";
   };
   static auto options() {
-    return std::tuple_cat(std::tuple{zstar::opt("path", &Options::path, "folder of adj_list.txt, label.txt, meta.txt, train_idx-0.06.txt, test_idx.txt"),
+    return std::tuple_cat(std::tuple{zstar::opt("path", &Options::path, "folder of adj_list.txt, label.txt, meta.txt, train_idx-0.06.txt, test_idx.txt, or one of these files"),
                                      zstar::opt("fraction", &Options::fraction, "of the nodes that train: the number in the name of train_idx-….txt")},
                           adjacency_options<Options>());
   }
 
   Amazon(const Options& o, zstar::Host& host) : o_(o) {
     if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the data: --set dataset.path=FOLDER");
-    const fs::path folder(o.path);
+    const fs::path folder = located(o.path, "", {"adj_list.txt", "label.txt", "meta.txt", "test_idx.txt"}).folder;
     Lines meta(needed(folder, "meta.txt"));
     std::vector<std::int64_t> sizes;
     while (meta.next())

@@ -8,18 +8,19 @@ using namespace zstar_graphs;
 class GeomGcn final : public NodeSet {
  public:
   struct Options : NodeOptions {
-    std::string name = "wisconsin", splits;
+    std::string name, splits;
     std::int64_t features = 0;
   };
   static auto options() {
-    return std::tuple_cat(std::tuple{zstar::opt("graph", &Options::name, "folder below path: cornell, texas, wisconsin, film, …"),
+    return std::tuple_cat(std::tuple{zstar::opt("graph", &Options::name, "folder below path: cornell, texas, wisconsin, film, …; empty: the one that is there, of several wisconsin"),
                                      zstar::opt("splits", &Options::splits, "folder of the splits; empty: looked for beside path"),
                                      zstar::opt("features", &Options::features, "numbers of a node where features are lists of indices (film); 0: the largest index and one", zstar::at_least(0))},
-                          node_options<Options>("folder of the graphs' folders (new_data), or one of those"));
+                          node_options<Options>("folder of the graphs' folders (new_data), or the one above it, or that of a graph, or one of its files"));
   }
 
-  GeomGcn(const Options& o, zstar::Host& host) : NodeSet(o), o_(o) {
-    const fs::path folder = fs::is_directory(fs::path(o.path) / o.name) ? fs::path(o.path) / o.name : fs::path(o.path);
+  GeomGcn(const Options& given, zstar::Host& host) : NodeSet(given), o_(resolved(given, host)) {
+    const Options& o = o_;
+    const fs::path folder = o.path;
     const fs::path nodes = needed(folder, "out1_node_feature_label.txt");
     read_nodes(nodes);
     const Tensor pairs = read_edges(needed(folder, "out1_graph_edges.txt"), labels_.numel());
@@ -28,6 +29,23 @@ class GeomGcn final : public NodeSet {
   }
 
  private:
+  /// A graph has the name of its folder.
+  static Options resolved(Options o, zstar::Host& host) {
+    const std::string nodes = "out1_node_feature_label.txt";
+    Located at = located(o.path, "out1_", {"node_feature_label.txt", "graph_edges.txt"});
+    at.name.clear();
+    if (fs::is_directory(at.folder / "new_data")) at.folder /= "new_data";
+    std::vector<std::string> there;
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(at.folder, error))
+      if (!find_file(entry.path(), nodes).empty()) there.push_back(entry.path().filename().string());
+    std::sort(there.begin(), there.end());
+    if (!find_file(at.folder, nodes).empty()) there = {fs::canonical(at.folder).filename().string()};
+    o.name = chosen(o.name, at, there, {"graph", "wisconsin", nodes}, host);
+    o.path = (fs::is_directory(at.folder / o.name) ? at.folder / o.name : at.folder).string();
+    return o;
+  }
+
   /// Cornell's file is Texas's in the official repository: its own features and labels are lost there.
   static void warn_of_copy(const fs::path& nodes, const fs::path& folder, zstar::Host& host) {
     const fs::path other = find_file(folder / ".." / "texas", "out1_node_feature_label.txt");

@@ -8,17 +8,18 @@ using namespace zstar_graphs;
 class Gin final : public GraphSet {
  public:
   struct Options : GraphSetOptions {
-    std::string name = "MUTAG", split = "stratified";
+    std::string name, split = "stratified";
   };
   static auto options() {
-    return std::tuple_cat(std::tuple{zstar::opt("graphs", &Options::name, "name of the set: MUTAG, PTC, PROTEINS, NCI1"),
+    return std::tuple_cat(std::tuple{zstar::opt("graphs", &Options::name, "name of the set: MUTAG, PTC, PROTEINS, NCI1; empty: the one whose file is there, of several MUTAG"),
                                      zstar::choice("split", &Options::split, "stratified: folds of our own; files: 10fold_idx/test_idx-….txt as published (a few graphs are in no test fold)", {"stratified", "files"})},
-                          graph_set_options<Options>("folder of the sets' folders, or that of the set: NAME.txt"));
+                          graph_set_options<Options>("folder of the sets' folders, or that of the set, or its file: NAME.txt"));
   }
 
-  Gin(const Options& o, zstar::Host&) : GraphSet(o) {
-    const fs::path folder = fs::is_directory(fs::path(o.path) / o.name) ? fs::path(o.path) / o.name : fs::path(o.path);
-    const fs::path file = needed(folder, o.name + ".txt");
+  Gin(const Options& o, zstar::Host& host) : GraphSet(o) {
+    const Located at = located(o.path, "", {".txt"});
+    const std::string name = chosen(o.name, at, names_of_sets(at.folder), {"graphs", "MUTAG", "NAME.txt"}, host);
+    const fs::path folder = fs::is_directory(at.folder / name) ? at.folder / name : at.folder, file = needed(folder, name + ".txt");
     read(file);
     std::vector<std::int64_t> tested;
     if (o.split == "files") {
@@ -35,6 +36,13 @@ class Gin final : public GraphSet {
   }
 
  private:
+  /// NAME of NAME.txt and NAME/NAME.txt.
+  static std::vector<std::string> names_of_sets(const fs::path& folder) {
+    std::vector<std::string> names = names_in(folder, "", {".txt"});
+    std::erase_if(names, [&](const std::string& name) { return find_file(folder, name + ".txt").empty() && find_file(folder / name, name + ".txt").empty(); });
+    return names;
+  }
+
   /// The number of graphs; for each a line "nodes label", then a line "tag degree neighbours…" for each node.
   void read(const fs::path& file) {
     Lines lines(file);

@@ -199,9 +199,12 @@ TEST_F(Graphs, TuAndGinFormsOfOneSetAgree) {
     for (const char* name : {"features", "adjacency_indices", "adjacency_values", "labels", "graphs"}) EXPECT_TRUE(a.at(name).equal(b.at(name))) << name;
     EXPECT_EQ(a.ids, b.ids);
   }
-  const auto unnamed = test::make<Dataset>(Kind::dataset, "tu", {{"path", (folder / "S").string()}, {"folds", std::int64_t{2}}, {"validation", 0.0}});
-  EXPECT_EQ(unnamed->size(Split::train) + unnamed->size(Split::test), 2);
-  EXPECT_THAT(refusal("tu"), HasSubstr("holds no NAME_graph_indicator.txt; name the set"));
+  for (const char* path : {"S", "S/S_A.txt", ""}) {  // the only set that is there
+    const auto unnamed = test::make<Dataset>(Kind::dataset, "tu", {{"path", (folder / path).string()}, {"folds", std::int64_t{2}}, {"validation", 0.0}});
+    EXPECT_EQ(unnamed->size(Split::train) + unnamed->size(Split::test), 2);
+  }
+  write("T/T_graph_indicator.txt", "");
+  EXPECT_THAT(refusal("tu"), HasSubstr("holds several: S, T; name one: --set dataset.graphs=S"));
   write("S/S_A.txt", "1, 2\n2, 4\n");
   EXPECT_THAT(refusal("tu", {{"graphs", std::string("S")}}), HasSubstr("line 2: the edge joins two graphs"));
   write("S/S_A.txt", "");

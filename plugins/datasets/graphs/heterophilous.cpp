@@ -8,15 +8,16 @@ using namespace zstar_graphs;
 class Heterophilous final : public NodeSet {
  public:
   struct Options : NodeOptions {
-    std::string name = "cornell";
+    std::string name;
   };
   static auto options() {
     return std::tuple_cat(std::tuple{zstar::opt("graph", &Options::name, "name of the file without .npz: cornell, texas, wisconsin, chameleon, squirrel, minesweeper, …")},
-                          node_options<Options>("folder of the npz files"));
+                          node_options<Options>("folder of the npz files, or one of them"));
   }
 
-  Heterophilous(const Options& o, zstar::Host&) : NodeSet(o) {
-    const fs::path file = needed(o.path, o.name + ".npz");
+  Heterophilous(const Options& o, zstar::Host& host) : NodeSet(o) {
+    const Located at = located(o.path, "", {".npz"});
+    const fs::path file = needed(at.folder, chosen(o.name, at, names_in(at.folder, "", {".npz"}), {"graph", "cornell", "NAME.npz"}, host) + ".npz");
     about(file, [&] {
       const Bytes bytes = read_file(file);
       const zstar::formats::Npz npz(bytes);

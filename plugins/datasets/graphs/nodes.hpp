@@ -9,7 +9,6 @@
 namespace zstar_graphs {
 namespace {
 
-using zstar::OptionError;
 using zstar::Split;
 
 /// A sparse matrix: row 0 of `indices` is i, row 1 is j of A_ij.

@@ -11,17 +11,18 @@ using zstar::formats::Value;
 class Planetoid final : public NodeSet {
  public:
   struct Options : NodeOptions {
-    std::string name = "cora", protocol = "planetoid", splits;
+    std::string name, protocol = "planetoid", splits;
   };
   static auto options() {
-    return std::tuple_cat(std::tuple{zstar::choice("graph", &Options::name, "which graph", {"cora", "citeseer", "pubmed"}),
+    return std::tuple_cat(std::tuple{zstar::choice("graph", &Options::name, "which graph; empty: the one whose files are there, of several cora", {"", "cora", "citeseer", "pubmed"}),
                                      zstar::choice("protocol", &Options::protocol, "planetoid: 20 labels of each class, 500 nodes validate, 1000 test; geom_gcn: split number `split` of the ten 60/20/20 ones",
                                                    {"planetoid", "geom_gcn"}),
                                      zstar::opt("splits", &Options::splits, "folder of the npz files of protocol geom_gcn; empty: looked for beside path")},
-                          node_options<Options>("folder of ind.cora.x, ind.cora.graph, …"));
+                          node_options<Options>("folder of ind.cora.x, ind.cora.graph, …, or one of these files"));
   }
 
-  Planetoid(const Options& o, zstar::Host& host) : NodeSet(o), o_(o) {
+  Planetoid(const Options& given, zstar::Host& host) : NodeSet(given), o_(resolved(given, host)) {
+    const Options& o = o_;
     read();
     std::vector<Tensor> masks = o.protocol == "planetoid" ? fixed_masks() : masks_of(geom_split(o.splits.empty() ? fs::path(o.path) / ".." / "geom-gcn" / "splits" : fs::path(o.splits), o.name, o.split), "_mask");
     const std::int64_t n = features_.size(0), counted = (masks[0].to(torch::kBool) | masks[1].to(torch::kBool) | masks[2].to(torch::kBool)).sum().item<std::int64_t>();
@@ -33,6 +34,13 @@ class Planetoid final : public NodeSet {
   }
 
  private:
+  static Options resolved(Options o, zstar::Host& host) {
+    const Located at = located(o.path, "ind.", {".x", ".tx", ".allx", ".y", ".ty", ".ally", ".graph", ".test.index"});
+    o.name = chosen(o.name, at, names_in(at.folder, "ind.", {".allx"}), {"graph", "cora", "ind.NAME.allx"}, host);
+    o.path = at.folder.string();
+    return o;
+  }
+
   fs::path file(const std::string& part) const { return needed(o_.path, "ind." + o_.name + "." + part); }
 
   template <class F>

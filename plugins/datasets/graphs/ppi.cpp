@@ -22,12 +22,13 @@ class Ppi final : public zstar::Dataset {
     std::string path;
   };
   static auto options() {
-    return std::tuple_cat(std::tuple{zstar::opt("path", &Options::path, "folder of train_graph.json, train_feats.npy, train_labels.npy, train_graph_id.npy, valid_…, test_…")},
+    return std::tuple_cat(std::tuple{zstar::opt("path", &Options::path, "folder of train_graph.json, train_feats.npy, train_labels.npy, train_graph_id.npy, valid_…, test_…, or one of these files")},
                           adjacency_options<Options>());
   }
 
   Ppi(const Options& o, zstar::Host&) : o_(o) {
     if (o.path.empty()) throw OptionError("path", "path is not set; name the folder of the data: --set dataset.path=FOLDER");
+    o_.path = located(o.path, "", {"_graph.json", "_feats.npy", "_labels.npy", "_graph_id.npy"}).folder.string();
     const char* names[] = {"train", "valid", "test"};
     for (int k = 0; k < 3; ++k) {
       read(names[k], splits_[k]);

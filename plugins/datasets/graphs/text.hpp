@@ -1,11 +1,15 @@
 #pragma once
 /// \file Text files of numbers, line by line, with the place of what is wrong.
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <zstar/sdk.hpp>
 
 #include "zstar/formats/files.hpp"
 
@@ -19,6 +23,7 @@ using zstar::formats::Bytes;
 using zstar::formats::find_file;
 using zstar::formats::FormatError;
 using zstar::formats::read_file;
+using zstar::OptionError;
 
 /// A text file; numbers of a line are separated by blanks and commas.
 class Lines {
@@ -100,6 +105,64 @@ inline fs::path needed(const fs::path& folder, const std::string& name) {
   const fs::path file = find_file(folder, name);
   if (file.empty()) throw std::runtime_error(folder.string() + " holds no " + name + " (or .gz)\n  remedy: name the folder of the files: --set dataset.path=FOLDER");
   return file;
+}
+
+/// What a path says: the folder of the data, and the name of the graph or set, where it says one.
+struct Located {
+  fs::path folder;
+  std::string name;
+};
+
+/// The name in "HEAD NAME TAIL", plain or .gz; nothing for another name.
+inline std::optional<std::string> name_in(const fs::path& path, const std::string& head, const std::vector<std::string>& tails) {
+  std::string file = path.filename().string();
+  if (file.ends_with(".gz")) file.resize(file.size() - 3);
+  for (const std::string& tail : tails)
+    if (file.size() >= head.size() + tail.size() && file.starts_with(head) && file.ends_with(tail)) return file.substr(head.size(), file.size() - head.size() - tail.size());
+  return std::nullopt;
+}
+
+/// A folder as it is; a file HEAD NAME TAIL as the folder that it lies in, with the name.
+inline Located located(const fs::path& path, const std::string& head, const std::vector<std::string>& tails) {
+  if (!fs::is_regular_file(path)) return {path, ""};
+  const auto name = name_in(path, head, tails);
+  if (!name) throw OptionError("path", path.string() + " is none of the files of this data set, by its name; name the folder of the data, or one of its files");
+  return {path.parent_path().empty() ? "." : path.parent_path(), *name};
+}
+
+/// The names in a folder and in the folders below it, by the files HEAD NAME TAIL.
+inline std::vector<std::string> names_in(const fs::path& folder, const std::string& head, const std::vector<std::string>& tails) {
+  std::vector<std::string> names;
+  const auto look = [&](const fs::path& place) {
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(place, error))
+      if (const auto name = name_in(entry.path(), head, tails); name && !name->empty() && !entry.is_directory(error)) names.push_back(*name);
+  };
+  look(folder);
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (entry.is_directory(error)) look(entry.path());
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+/// An option that takes the name of a graph or set: which is taken of several where it says none, and the file that shows that one is there.
+struct NameOption {
+  std::string option, usual, file;
+};
+
+/// The name that the option says, or that of the file named, or the only one there is; of several, the usual one.
+inline std::string chosen(const std::string& said, const Located& at, const std::vector<std::string>& there, const NameOption& o, zstar::Host& host) {
+  if (!said.empty() || !at.name.empty()) return said.empty() ? at.name : said;
+  if (there.size() == 1) return there.front();
+  if (there.empty()) throw OptionError("path", at.folder.string() + " holds no " + o.file + " (or .gz), nor does a folder in it; name the folder of the data: --set dataset.path=FOLDER");
+  std::string list;
+  for (const std::string& name : there) list += (list.empty() ? "" : ", ") + name;
+  if (std::find(there.begin(), there.end(), o.usual) == there.end())
+    throw OptionError(o.option, at.folder.string() + " holds several: " + list + "; name one: --set dataset." + o.option + "=" + there.front());
+  host.warn(at.folder.string() + " holds several: " + list + "; this is " + o.usual + ", and the option " + o.option + " names another");
+  return o.usual;
 }
 
 }  // namespace

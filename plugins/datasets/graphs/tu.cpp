@@ -11,12 +11,12 @@ class Tu final : public GraphSet {
     std::string name, features = "labels";
   };
   static auto options() {
-    return std::tuple_cat(std::tuple{zstar::opt("graphs", &Options::name, "name of the set: MUTAG, PTC_MR, COX2, PROTEINS, NCI1, …; empty: the one whose files are in the folder"),
+    return std::tuple_cat(std::tuple{zstar::opt("graphs", &Options::name, "name of the set: MUTAG, PTC_MR, COX2, PROTEINS, NCI1, …; empty: the one whose files are there, of several MUTAG"),
                                      zstar::choice("features", &Options::features, "labels: one-hot labels of the nodes (their in-degree where there are none); attributes; both", {"labels", "attributes", "both"})},
-                          graph_set_options<Options>("folder of the sets' folders, or that of the set: NAME_A.txt, NAME_graph_indicator.txt, …"));
+                          graph_set_options<Options>("folder of the sets' folders, or that of the set, or one of its files: NAME_A.txt, NAME_graph_indicator.txt, …"));
   }
 
-  Tu(const Options& o, zstar::Host&) : GraphSet(o), o_(named(o)), folder_(fs::is_directory(fs::path(o.path) / o_.name) ? fs::path(o.path) / o_.name : fs::path(o.path)) {
+  Tu(const Options& o, zstar::Host& host) : GraphSet(o), o_(resolved(o, host)), folder_(o_.path) {
     const fs::path indicator = needed(folder_, o_.name + "_graph_indicator.txt");
     const auto of_node = column(indicator), labels = column(needed(folder_, o_.name + "_graph_labels.txt"));
     const auto n = static_cast<std::int64_t>(of_node.size()), count = static_cast<std::int64_t>(labels.size());
@@ -41,17 +41,10 @@ class Tu final : public GraphSet {
   }
 
  private:
-  /// The name from the one NAME_graph_indicator.txt of the folder, where the options do not say it.
-  static Options named(Options o) {
-    if (!o.name.empty()) return o;
-    const std::string tail = "_graph_indicator.txt";
-    std::vector<std::string> names;
-    std::error_code error;
-    for (const auto& entry : fs::directory_iterator(o.path, error))
-      if (const std::string file = entry.path().filename().string(); file.find(tail) != std::string::npos && file.find(tail) > 0) names.push_back(file.substr(0, file.find(tail)));
-    if (names.size() != 1)
-      throw OptionError("graphs", o.path + " holds " + (names.empty() ? "no" : "more than one") + " NAME" + tail + "; name the set: --set dataset.graphs=MUTAG");
-    o.name = names.front();
+  static Options resolved(Options o, zstar::Host& host) {
+    const Located at = located(o.path, "", {"_A.txt", "_graph_indicator.txt", "_graph_labels.txt", "_node_labels.txt", "_node_attributes.txt", "_edge_labels.txt", "_edge_attributes.txt", "_graph_attributes.txt"});
+    o.name = chosen(o.name, at, names_in(at.folder, "", {"_graph_indicator.txt"}), {"graphs", "MUTAG", "NAME_graph_indicator.txt"}, host);
+    o.path = (fs::is_directory(at.folder / o.name) ? at.folder / o.name : at.folder).string();
     return o;
   }
 

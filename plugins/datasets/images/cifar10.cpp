@@ -19,7 +19,7 @@ class Cifar final : public Images {
   };
   static auto options() {
     return std::tuple_cat(
-        image_options<Options>("folder of data_batch_1.bin … test_batch.bin (CIFAR-100: train.bin, test.bin), or of the Python version, data_batch_1 … (train, test), or the one above it",
+        image_options<Options>("folder of data_batch_1.bin … test_batch.bin (CIFAR-100: train.bin, test.bin), or of the Python version, data_batch_1 … (train, test), or the one above it, or one of these files",
                                "subtracted from the channels, on the scale 0 … 1; empty: that of the published programs"),
         std::tuple{zstar::choice("labels", &Options::labels, "ten: CIFAR-10; fine, coarse: the 100 classes or 20 superclasses of CIFAR-100",
                                  {"ten", "fine", "coarse"}),
@@ -44,7 +44,8 @@ class Cifar final : public Images {
   std::string ending() const { return python_ ? "" : ".bin"; }
 
   /// Finds the folder, and which of the two versions it holds.
-  void locate(const fs::path& path) {
+  void locate(const fs::path& named) {
+    const fs::path path = folder_of(named, {".bin", "data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch", "train", "test"});
     const bool ten = labels_ == "ten";
     const std::string first = ten ? "data_batch_1" : "train", folders[] = {ten ? "cifar-10-batches-bin" : "cifar-100-binary", ten ? "cifar-10-batches-py" : "cifar-100-python"};
     for (const bool python : {false, true})

@@ -39,12 +39,13 @@ class IdxImages final : public Images {
   };
   static auto options() {
     return std::tuple_cat(
-        image_options<Options>("folder of train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-…, each plain or .gz",
+        image_options<Options>("folder of train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-…, each plain or .gz, or one of these files",
                                "subtracted from the one channel, on the scale 0 … 1; empty: that of the training images"),
         std::tuple{zstar::opt("prefix", &Options::prefix, "of the names of the files: emnist-letters-, …")});
   }
 
-  IdxImages(const Options& o, zstar::Host&) : Images(o), o_(o) {
+  IdxImages(const Options& given, zstar::Host&) : Images(given), o_(resolved(given)) {
+    const Options& o = o_;
     Labelled train = pair({"train"}), test = pair({"t10k", "test"});
     if (train.size() + test.size() == 0)
       throw OptionError("path", o.path + " holds neither " + o.prefix + "train-images-idx3-ubyte nor " + o.prefix +
@@ -59,6 +60,16 @@ class IdxImages final : public Images {
   }
 
  private:
+  /// One of the files stands for all in its folder whose names begin as its own does.
+  static Options resolved(Options o) {
+    const fs::path folder = folder_of(o.path, {"idx3-ubyte", "idx1-ubyte"});
+    const std::string name = fs::path(o.path).filename().string();
+    for (const char* sort : {"train-", "t10k-", "test-"})
+      if (const auto at = name.find(sort); folder != fs::path(o.path) && at != std::string::npos && o.prefix.empty()) o.prefix = name.substr(0, at);
+    o.path = folder.string();
+    return o;
+  }
+
   /// The images of one sort and their labels; nothing where neither file is there.
   Labelled pair(const std::vector<std::string>& sorts) const {
     for (const std::string& sort : sorts)

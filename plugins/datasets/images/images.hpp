@@ -85,6 +85,15 @@ inline bool is_picture(const fs::path& file) {
   return ending == ".png" || ending == ".jpg" || ending == ".jpeg";
 }
 
+/// The folder that is named, or that of the file that is, if its name (plain or .gz) ends as those of the data set do.
+inline fs::path folder_of(const fs::path& path, const std::vector<std::string>& endings) {
+  if (!fs::is_regular_file(path)) return path;
+  const std::string name = (path.extension() == ".gz" ? path.stem() : path.filename()).string();
+  if (std::none_of(endings.begin(), endings.end(), [&](const std::string& ending) { return name.ends_with(ending); }))
+    throw OptionError("path", path.string() + " is none of the files of this data set, by its name; name the folder of the data, or one of its files");
+  return path.parent_path().empty() ? "." : path.parent_path();
+}
+
 /// The files named, and the pictures in the folders named, in the order of their names.
 inline std::vector<fs::path> pictures_of(const std::vector<std::string>& sources) {
   std::vector<fs::path> files;

@@ -19,6 +19,7 @@ class Decoder {
   explicit Decoder(const std::string& file) : file_(file) {
     av_log_set_level(AV_LOG_QUIET);  // what is wrong is said here
     if (const int code = avformat_open_input(&format_, file.c_str(), nullptr, nullptr); code < 0) fail("cannot be read as a video", code);
+    if (std::string_view(format_->iformat->name) == "tty") fail("is a text, which libav would draw letter by letter", AVERROR_INVALIDDATA);
     if (const int code = avformat_find_stream_info(format_, nullptr); code < 0) fail("is a damaged video", code);
     const AVCodec* codec = nullptr;
     stream_ = av_find_best_stream(format_, AVMEDIA_TYPE_VIDEO, -1, -1, &codec, 0);
