@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/app/command.hpp"
+#include "core/experiment/spec_text.hpp"
 #include "core/training/session.hpp"
 #include "zstar/formats/safetensors.hpp"
 #include "zstar/guard.hpp"
@@ -13,6 +14,8 @@ namespace zstar::app {
 namespace {
 
 namespace fs = std::filesystem;
+
+const std::string of_dataset = "dataset.";  // the table of an experiment whose settings these are
 
 /// "float32 [3, 4], −1.5 … 2"
 std::string shape_and_range(const Tensor& t) {
@@ -27,12 +30,16 @@ std::string shape_and_range(const Tensor& t) {
 
 void print(const std::string& name, const Tensor& t) { std::cout << "  " << name << ": " << shape_and_range(t) << '\n'; }
 
-void show_file(const fs::path& file, const std::string& key) {
-  const auto tensors = formats::about(file, [&] {
+formats::Tensors arrays_of(const fs::path& file, const std::string& key) {
+  return formats::about(file, [&] {
     const formats::Bytes bytes = formats::read_file(file);
     if (formats::as_text(bytes).substr(0, 6) == "\x93NUMPY") return formats::Tensors{{"array", formats::read_npy(formats::as_text(bytes))}};
     return formats::read_tensors(bytes, key);
   });
+}
+
+void show_arrays(const fs::path& file, const std::string& key) {
+  const auto tensors = arrays_of(file, key);
   std::cout << file.string() << ": " << tensors.size() << (tensors.size() == 1 ? " tensor\n" : " tensors\n");
   for (const auto& [name, t] : tensors) print(name, t);
 }
@@ -52,22 +59,69 @@ class DataHost final : public Host {
   std::vector<std::string>& warnings_;
 };
 
-/// Settings "key=value" for the options of a part; numbers and truth values by the option's type.
-Settings settings_of(const std::vector<OptSpec>& options, const std::vector<std::string>& words) {
-  Settings settings;
-  for (const std::string& word : words) {
-    const auto equals = word.find('=');
-    if (equals == std::string::npos) throw po::error("'" + word + "' is no setting; expected key=value");
-    const std::string key = word.substr(0, equals), value = word.substr(equals + 1);
-    const auto option = std::find_if(options.begin(), options.end(), [&](const OptSpec& o) { return o.name == key; });
-    if (option == options.end()) throw OptionError(key, "there is no option '" + key + "'");
-    if (option->type == OptType::text) settings.push_back({key, value});
-    else if (option->type == OptType::integer) settings.push_back({key, static_cast<std::int64_t>(std::stoll(value))});
-    else if (option->type == OptType::real) settings.push_back({key, std::stod(value)});
-    else if (option->type == OptType::boolean) settings.push_back({key, value == "true"});
-    else throw po::error("the option '" + key + "' cannot be set here");
+/// The names of the settings "key=value", or "dataset.key=value" as an experiment has them.
+std::vector<std::string> keys_of(const std::vector<std::string>& settings) {
+  std::vector<std::string> keys;
+  for (const std::string& s : settings) {
+    if (s.find('=') == std::string::npos) throw WordError("'" + s + "' is no setting", "key=value", {}, "write for example -s graph=citeseer");
+    keys.push_back(s.substr(0, s.find('=')));
+    if (keys.back().compare(0, of_dataset.size(), of_dataset) == 0) keys.back().erase(0, of_dataset.size());
   }
-  return settings;
+  return keys;
+}
+
+/// The data sets that read files: their options have a path.
+struct Readers {
+  plugins::Catalogue catalogue;
+  training::CatalogueTables tables{catalogue};
+  std::vector<std::string> names, keys;  ///< of the data sets; of all of their options
+  std::string refusals;                  ///< of those that understand nothing of the path, a line each
+
+  explicit Readers(const Arguments& arguments) : catalogue(discovery(arguments)) {
+    for (const std::string& name : catalogue.names(Kind::dataset)) {
+      try {
+        if (!has(name, "path")) continue;
+        names.push_back(name);
+        for (const OptSpec& o : catalogue.options(Kind::dataset, name)) keys.push_back(o.name);
+      } catch (const plugins::PluginError& error) {  // one that cannot be used keeps no other from answering
+        refusals += "  " + std::string(error.what()) + '\n';
+      }
+    }
+  }
+  bool has(const std::string& name, const std::string& key) {
+    const auto& options = catalogue.options(Kind::dataset, name);
+    return std::any_of(options.begin(), options.end(), [&](const OptSpec& o) { return o.name == key; });
+  }
+
+  /// The data set of a path; its settings are those of an experiment's `[dataset]`, and are checked as these.
+  std::unique_ptr<Dataset> make(const std::string& name, const fs::path& path, const std::vector<std::string>& settings, Host& host) {
+    experiment::Schema schema = training::schema();
+    std::erase_if(schema, [](const experiment::SectionSpec& s) { return s.name != "dataset"; });
+    std::vector<std::string> overrides{of_dataset + "name=" + experiment::to_toml_value(name), of_dataset + "path=" + experiment::to_toml_value(path.string())};
+    for (const std::string& s : settings) overrides.push_back(s.compare(0, of_dataset.size(), of_dataset) == 0 ? s : of_dataset + s);
+    const auto checked = experiment::Experiment::parse("", "data show", overrides, schema, tables);
+    const experiment::Section& own = checked.at("dataset");
+    try {
+      return catalogue.create<Dataset>(Kind::dataset, name, own.options, host);
+    } catch (const OptionError& error) {
+      throw checked.refusal(own, error);
+    }
+  }
+};
+
+/// The data sets to be asked: that of `--as`, or all that have the options that are set.
+std::vector<std::string> asked(Readers& readers, const Arguments& arguments) {
+  if (const std::string only = arguments.text("as"); !only.empty()) {
+    if (std::find(readers.names.begin(), readers.names.end(), only) != readers.names.end()) return {only};
+    throw WordError("no data set that reads files is called '" + only + "'", quoted(readers.names), nearest(only, readers.names), "name one of them, or leave --as out: all are asked then");
+  }
+  std::vector<std::string> names = readers.names;
+  for (const std::string& key : keys_of(arguments.list("set"))) {
+    if (std::find(readers.keys.begin(), readers.keys.end(), key) == readers.keys.end())
+      throw WordError("no data set that reads files has the option '" + key + "'", "an option of a data set", nearest(key, readers.keys), "'zstar plugins show NAME' explains the options of one");
+    std::erase_if(names, [&](const std::string& name) { return !readers.has(name, key); });
+  }
+  return names;
 }
 
 void describe(const std::string& name, const Dataset& data) {
@@ -86,33 +140,70 @@ void describe(const std::string& name, const Dataset& data) {
   }
 }
 
-/// Every data set that takes a path is asked; those that understand the folder describe it.
-int show_folder(const fs::path& folder, const Arguments& arguments) {
-  plugins::Catalogue catalogue(discovery(arguments));
-  const std::string only = arguments.text("as");
-  int known = 0;
-  std::string refusals;
-  for (const std::string& name : catalogue.names(Kind::dataset)) {
-    const auto options = catalogue.options(Kind::dataset, name);
-    const bool takes_path = std::any_of(options.begin(), options.end(), [](const OptSpec& o) { return o.name == "path"; });
-    if (!takes_path || (!only.empty() && name != only)) continue;
-    std::vector<std::string> warnings;
-    DataHost host(warnings);
-    try {
-      Settings settings = settings_of(options, arguments.list("set"));
-      settings.push_back({"path", folder.string()});
-      const auto data = catalogue.create<Dataset>(Kind::dataset, name, settings, host);
-      describe(name, *data);
-      for (const std::string& w : warnings) std::cout << "warning: " << w << '\n';
-      ++known;
-    } catch (const po::error&) {
-      throw;
-    } catch (...) {
-      refusals += "  " + name + ": " + current_exception_text() + '\n';
-    }
+/// A line with what the exception being handled says, without place and remedy.
+std::string refusal(const std::string& who) {
+  std::string what;
+  try {
+    throw;
+  } catch (const experiment::Refused& error) {
+    what = error.details().empty() ? error.what() : error.details().front().what;
+  } catch (const plugins::NotCreated& error) {
+    what = error.words();
+  } catch (...) {
+    what = current_exception_text();
   }
-  if (known > 0) return done;
-  std::cerr << "zstar: error: no data set understands " << folder.string() << '\n' << refusals
+  const std::string twice = "dataset '" + who + "', ";
+  if (what.compare(0, twice.size(), twice) == 0) what.erase(0, twice.size());
+  return "  " + who + ": " + what.substr(0, what.find('\n')) + '\n';
+}
+
+/// A data set describes a file or folder, if it understands it; else its refusal is kept. \param alone  no other is asked: wrong settings are an error
+bool show_as(Readers& readers, const std::string& name, const fs::path& path, const std::vector<std::string>& settings, bool alone) {
+  std::vector<std::string> warnings;
+  DataHost host(warnings);
+  try {
+    describe(name, *readers.make(name, path, settings, host));
+    for (const std::string& w : warnings) std::cout << "warning: " << w << '\n';
+    return true;
+  } catch (const experiment::Refused&) {
+    if (alone) throw;
+    readers.refusals += refusal(name);
+  } catch (...) {
+    readers.refusals += refusal(name);
+  }
+  return false;
+}
+
+/// The files of arrays that lie in a folder. \return whether there is one
+bool show_arrays_of(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return std::count_if(files.begin(), files.end(), [](const fs::path& file) {
+    try {
+      return show_arrays(file, ""), true;
+    } catch (...) {  // something else, which a data set may understand
+      return false;
+    }
+  }) > 0;
+}
+
+/// A file of arrays is shown as it is, alone or in a folder; of anything else every data set is asked, and those that understand it describe it.
+int show(const fs::path& path, const Arguments& arguments) {
+  const bool folder = fs::is_directory(path);
+  if (!folder && arguments.has("key")) return show_arrays(path, arguments.text("key")), done;
+  Readers readers(arguments);
+  const std::vector<std::string> names = asked(readers, arguments), settings = arguments.list("set");
+  if (!folder && !arguments.has("as") && settings.empty()) try {
+      return show_arrays(path, ""), done;
+    } catch (...) {
+      readers.refusals += refusal("arrays");
+    }
+  bool known = folder && settings.empty() && !arguments.has("as") && show_arrays_of(path);
+  for (const std::string& name : names) known |= show_as(readers, name, path, settings, names.size() == 1);
+  if (known) return done;
+  std::cerr << "zstar: error: no data set understands " << path.string() << '\n' << readers.refusals
             << "  remedy: name the data set and its options: --as planetoid -s graph=citeseer\n";
   return failed;
 }
@@ -122,9 +213,7 @@ int data(const Arguments& arguments) {
   if (words.size() != 2 || words[0] != "show") throw po::error("'show' and one file or folder were expected");
   const fs::path path = words[1];
   if (!fs::exists(path)) throw WordError("'" + path.string() + "' is not there", "a file or folder of data", {}, "look at the path");
-  if (fs::is_directory(path)) return show_folder(path, arguments);
-  show_file(path, arguments.text("key"));
-  return done;
+  return show(path, arguments);
 }
 
 }  // namespace
@@ -132,12 +221,13 @@ int data(const Arguments& arguments) {
 Command data_command() {
   po::options_description options("options");
   options.add_options()("words", po::value<std::vector<std::string>>()->value_name("show PATH"), "show, and a file or folder")(
-      "as", value_of("DATASET"), "a folder: ask this data set alone")("set,s", values_of("key=value"), "an option of the data set; may be repeated")(
+      "as", value_of("DATASET"), "ask this data set alone")("set,s", values_of("key=value"), "an option of the data set; may be repeated")(
       "key", value_of("KEY"), "a file of torch.save: where in it");
   add_plugin_options(options);
   return {"data", "data show PATH [--as DATASET] [-s key=value …]", "what a file or folder of data is",
-          "A file of arrays (npy, npz, torch.save, safetensors): names, types, shapes, ranges. A folder: every data set is asked, and those\n"
-          "that understand it tell sizes, splits, and the tensors of a batch.", {"words"}, std::move(options), data,
+          "Files of arrays (npy, npz, torch.save, safetensors): names, types, shapes, ranges. Of any other file, and of a folder, every data\n"
+          "set is asked, and those that understand it tell sizes, splits, and the tensors of a batch. Settings are those of an experiment's\n"
+          "[dataset], and are checked as these are.", {"words"}, std::move(options), data,
           {{"data show model.pth --key state_dict", "the tensors of a Python checkpoint"},
            {"data show planetoid --as planetoid -s graph=citeseer", "Citeseer's sizes, splits and traps"}},
           [](const Arguments&, const std::vector<std::string>& given) { return given.empty() ? std::vector<std::string>{"show"} : std::vector<std::string>{}; }};
