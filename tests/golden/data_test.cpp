@@ -70,8 +70,10 @@ TEST_F(Data, SettingsAreCheckedAsThoseOfAnExperiment) {
 TEST_F(Data, AFileOrFolderIsDescribedByTheDataSetsThatUnderstandIt) {
   folder.write("tinyshakespeare/input.txt", "to be or not to be\n");
   write_graphs("tu/MUTAG", "MUTAG"), write_graphs("tu/PTC_MR", "PTC_MR"), write_nodes("amazon");
-  folder.write("gin/PTC/PTC.txt", "2\n1 0\n0 0\n2 1\n0 1 1\n1 1 0\n");
-  for (const char* name : {"data_batch_1.bin", "test_batch.bin"}) folder.write(std::string("cifar/") + name, std::string(3073 * 2, '\1'));
+  std::string graphs = "20\n";
+  for (int g = 0; g < 10; ++g) graphs += "2 0\n0 1 1\n1 1 0\n2 1\n0 1 1\n0 1 0\n";
+  folder.write("gin/PTC/PTC.txt", graphs);
+  for (const char* name : {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"}) folder.write(std::string("cifar/") + name, std::string(3073 * 2, '\1'));
   for (const char* sort : {"train", "t10k"}) {
     folder.write(std::string("mnist/") + sort + "-images-idx3-ubyte", std::string("\0\0\10\3\0\0\0\2\0\0\0\1\0\0\0\2", 16) + std::string(4, '\7'));
     folder.write(std::string("mnist/") + sort + "-labels-idx1-ubyte", std::string("\0\0\10\1\0\0\0\2", 8) + std::string("\0\1", 2));

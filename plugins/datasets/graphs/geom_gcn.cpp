@@ -29,6 +29,7 @@ class GeomGcn final : public NodeSet {
   }
 
  private:
+  /// The options with the graph and its folder, whether path names that folder, a file in it, or one above it.
   /// A graph has the name of its folder.
   static Options resolved(Options o, zstar::Host& host) {
     const std::string nodes = "out1_node_feature_label.txt";
