@@ -21,7 +21,7 @@ Predicts& predicting(Session& session) {
 /// What to call the rows of a prediction: samples by their number in the data set; nodes by theirs in the graph, those of other splits by nothing.
 std::vector<std::string> names_of(const Batch& batch, std::int64_t rows, std::size_t before) {
   std::vector<std::string> names(static_cast<std::size_t>(rows));
-  const Tensor mask = batch.has("mask") ? batch.at("mask") : Tensor(), graphs = batch.has("graphs") ? batch.at("graphs") : Tensor();
+  const Tensor mask = batch.has("mask") ? batch.at("mask").cpu() : Tensor(), graphs = batch.has("graphs") ? batch.at("graphs").cpu() : Tensor();
   const bool of_samples = static_cast<std::int64_t>(batch.ids.size()) == rows, of_nodes = !of_samples && graphs.defined() && graphs.numel() == rows;
   std::int64_t graph = -1, first = 0;
   for (std::int64_t i = 0; i < rows; ++i) {

@@ -291,7 +291,7 @@ std::string failing_run(const std::string& set, const fs::path& runs, const fs::
     training::Session session(experiment, all, out);
     training::export_weights(session.model(), runs / "weights.npz");
     training::load_weights(session.model(), runs / "weights.npz", "");
-    training::predict(session, {});
+    training::predict(session, {}, 128);
   });
 }
 
