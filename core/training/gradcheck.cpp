@@ -9,6 +9,7 @@
 #include "core/solve/packing.hpp"
 #include "core/training/probe_run.hpp"
 #include "zstar/claims.hpp"
+#include "zstar/guard.hpp"
 #include "zstar/nearest.hpp"
 
 namespace zstar::training {
