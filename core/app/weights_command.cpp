@@ -5,6 +5,7 @@
 #include "core/app/command.hpp"
 #include "core/app/devices.hpp"
 #include "core/runs/folder.hpp"
+#include "core/training/options.hpp"
 #include "core/training/prediction.hpp"
 #include "core/training/weights.hpp"
 #include "zstar/nn/choose.hpp"
@@ -41,8 +42,9 @@ int predict(const Arguments& arguments) {
   nn::fold_norms(session.model());
   text.seed = static_cast<std::uint64_t>(session.options.seed);
   const std::string output = output_of(arguments);
+  const std::int64_t batch_size = training::evaluation_batch_size(checked.experiment->at("eval").as<training::EvalOptions>(), checked.experiment->at("train").as<training::TrainOptions>());
   const std::string said = arguments.has("prompt") ? training::continued(session, text) + "\n"
-                                                   : training::csv_of(training::predict(session, arguments.list("input"), training::evaluation_batch_size(*checked.experiment)));
+                                                   : training::csv_of(training::predict(session, arguments.list("input"), batch_size));
   if (!output.empty()) runs::write_whole(output, said);
   else std::cout << said;
   return done;

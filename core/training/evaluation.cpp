@@ -45,7 +45,7 @@ std::string selecting_split(const Dataset& data) {
 
 /// A record for each split. \param selecting  the metric that selects the best checkpoint. \return nothing if a signal came
 std::vector<runs::Record> Trainer::evaluate_splits(std::optional<Metric>& selecting) {
-  const std::int64_t batch_size = eval_.batch_size > 0 ? eval_.batch_size : train_.batch_size;
+  const std::int64_t batch_size = evaluation_batch_size(eval_, train_);
   std::vector<runs::Record> records;
   for (const auto& [split, name] : {std::pair(Split::validation, "validation"), std::pair(Split::test, "test")}) {
     if (size_of(session_.dataset(), split) == 0) continue;

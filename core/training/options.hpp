@@ -87,6 +87,9 @@ struct EvalOptions {
   }
 };
 
+/// Samples of a batch in evaluation.
+inline std::int64_t evaluation_batch_size(const EvalOptions& eval, const TrainOptions& train) { return eval.batch_size > 0 ? eval.batch_size : train.batch_size; }
+
 struct RegularizerOptions {
   double weight = 1.0, chance = 1.0, rise = 0.0;
   std::int64_t every = 1, rise_every = 1;

@@ -69,11 +69,6 @@ class Evaluating {
 
 }  // namespace
 
-std::int64_t evaluation_batch_size(const experiment::Experiment& experiment) {
-  const auto eval = experiment.at("eval").as<EvalOptions>();
-  return eval.batch_size > 0 ? eval.batch_size : experiment.at("train").as<TrainOptions>().batch_size;
-}
-
 Predictions predict(Session& session, const std::vector<std::string>& sources, std::int64_t batch_size) {
   Predicts& model = predicting(session);
   const Evaluating evaluating(session.model());

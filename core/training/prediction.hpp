@@ -19,9 +19,6 @@ struct Predictions {
   std::vector<Prediction> rows;
 };
 
-/// Samples of a batch in evaluation.
-std::int64_t evaluation_batch_size(const experiment::Experiment& experiment);
-
 /// \param sources  files or folders; empty: the test split, of one graph the nodes that test
 /// \throws std::runtime_error  if the model predicts nothing, or the data set reads no such inputs
 Predictions predict(Session& session, const std::vector<std::string>& sources, std::int64_t batch_size);

@@ -82,7 +82,7 @@ std::vector<std::string> render(const experiment::Experiment& experiment, plugin
   const auto train = experiment.at("train").as<TrainOptions>();
   const auto eval = experiment.at("eval").as<EvalOptions>();
   const Split split = rendered(session.dataset());
-  const std::int64_t batch_size = eval.batch_size > 0 ? eval.batch_size : train.batch_size;
+  const std::int64_t batch_size = evaluation_batch_size(eval, train);
   std::vector<std::string> files;
   if (renders && predicts) files = render_whole(session, *renders, *predicts, split, batch_size, folder.string());
   else if (samples && predicts) files = render_samples(session, *samples, *predicts, split, batch_size, folder.string());

@@ -15,7 +15,6 @@
 #include "core/training/calls.hpp"
 #include "core/training/kept.hpp"
 #include "core/training/plugin_files.hpp"
-#include "core/training/prediction.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
 #include "zstar/abi/tag.hpp"
@@ -71,7 +70,7 @@ void add_solves(std::vector<Metric>& metrics, std::vector<Solved>& solves) {
 /// \param signals  given up when one came; null: never
 SplitMetrics evaluate_all(Session& session, const experiment::Experiment& experiment, std::vector<Solved>* solves, const SignalWatch* signals) {
   const auto eval = experiment.at("eval").as<EvalOptions>();
-  const std::int64_t batch_size = evaluation_batch_size(experiment);
+  const std::int64_t batch_size = evaluation_batch_size(eval, experiment.at("train").as<TrainOptions>());
   SplitMetrics result;
   for (const auto& [split, name] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")})
     if (size_of(session.dataset(), split) > 0 && (split != Split::train || eval.training_split)) {
