@@ -7,6 +7,7 @@
 
 #include <zstar/formats/arrays.hpp>
 #include <zstar/formats/png.hpp>
+#include <zstar/nn/winograd.hpp>
 #include <zstar/render.hpp>
 
 #include "record.hpp"

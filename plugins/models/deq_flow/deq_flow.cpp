@@ -1,6 +1,7 @@
 /// \file Deep equilibrium optical flow. Equations, names and sources: README.md.
 #include <algorithm>
 
+#include <zstar/nn/winograd.hpp>
 #include <zstar/predict.hpp>
 #include <zstar/weight_names.hpp>
 

@@ -23,7 +23,7 @@ class NormedConv final : public zstar::nn::Normed {
 };
 
 inline Tensor convolve(const Tensor& x, const Tensor& weight, const Tensor& bias = {}) {
-  return torch::conv2d(x, weight, bias, 1, {weight.size(2) / 2, weight.size(3) / 2});
+  return zstar::nn::conv2d(x, weight, bias, 1, {weight.size(2) / 2, weight.size(3) / 2});
 }
 
 /// The attention of every position of the context to every other: softmax(q kᵀ / √d), [B, heads, h·w, h·w].

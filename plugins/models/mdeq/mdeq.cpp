@@ -1,6 +1,7 @@
 /// \file Multiscale deep equilibrium model for image classification. Equations, names and sources: README.md.
 #include "cell.hpp"
 #include "head.hpp"
+#include "zstar/nn/winograd.hpp"
 #include "zstar/predict.hpp"
 #include "zstar/weight_names.hpp"
 

@@ -13,6 +13,7 @@
 #include <torch/nn/init.h>
 #include <torch/nn/module.h>
 
+#include "zstar/nn/convolution.hpp"
 #include "zstar/nn/freeze.hpp"
 #include "zstar/nn/weight.hpp"
 
@@ -116,7 +117,7 @@ class Conv final : public Normed {
   Tensor forward(const Tensor& x) {
     const Geometry& g = geometry();
     if constexpr (dim == 1) return torch::conv1d(x, weight(), bias_, g.stride, g.padding, g.dilation, g.groups);
-    else if constexpr (dim == 2) return torch::conv2d(x, weight(), bias_, g.stride, g.padding, g.dilation, g.groups);
+    else if constexpr (dim == 2) return conv2d(x, weight(), bias_, g.stride, g.padding, g.dilation, g.groups);
     else return torch::conv3d(x, weight(), bias_, g.stride, g.padding, g.dilation, g.groups);
   }
 
