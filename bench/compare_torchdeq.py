@@ -46,7 +46,8 @@ def compare_zoo(names):
     mine = [str(here.parent / 'build/release/bin/bench_zoo')]
     print('| workload | train, TorchDEQ / zstar (s) | evaluation | peak MB, zstar and TorchDEQ | evaluations of the map, train and evaluation |\n|---|---|---|---|---|')
     for name in names:
-        rounds = [[json.loads(subprocess.check_output(side + [name], text=True).splitlines()[-1]) for side in (peer, mine)] for _ in range(args.rounds)]
+        plain = name.removesuffix('_bf16').removesuffix('_lean')  # TorchDEQ has neither
+        rounds = [[json.loads(subprocess.check_output(side, text=True).splitlines()[-1]) for side in (peer + [plain], mine + [name])] for _ in range(args.rounds)]
         least = lambda side, key: min(r[side][key] for r in rounds)
         cells = []
         for what in ('train', 'eval'):
@@ -60,7 +61,8 @@ def compare_zoo(names):
 
 
 if args.zoo is not None:
-    compare_zoo(args.zoo or ['mdeq_small', 'mdeq_large', 'deq_lm', 'deq_lm_ift', 'deq_seq_ift', 'ignn_chains', 'ignn_ppi', 'deq_flow', 'deq_inr', 'deq_ddim_1', 'deq_ddim_8'])
+    compare_zoo(args.zoo or ['mdeq_small', 'mdeq_small_bf16', 'mdeq_small_lean', 'mdeq_large', 'mdeq_large_bf16', 'mdeq_large_lean', 'deq_lm', 'deq_lm_ift', 'deq_seq_ift', 'ignn_chains', 'ignn_ppi',
+                                'deq_flow', 'deq_flow_lean', 'deq_inr', 'deq_inr_lean', 'deq_ddim_1', 'deq_ddim_8'])
     sys.exit()
 
 import torch

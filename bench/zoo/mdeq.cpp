@@ -14,7 +14,7 @@ std::unique_ptr<ZooWorkload> mdeq(const std::string& name) {
   const Settings s{{"channels", small ? Numbers{24, 24} : Numbers{32, 64, 128, 256}}, {"head_channels", small ? Numbers{8, 16} : Numbers{14, 28, 56, 112}},
                    {"final_channels", std::int64_t{small ? 200 : 1680}}, {"groups", std::int64_t{8}}, {"expansion", std::int64_t{5}}};
   auto w = std::make_unique<ZooWorkload>(
-      Recipe{layer("phantom", {{"steps", Numbers{5}}, {"beta", small ? 0.5 : 0.7}}, "broyden", forward, forward, precision),
+      Recipe{layer("phantom", {{"steps", Numbers{5}}, {"beta", small ? 0.5 : 0.7}}, "broyden", forward, forward, precision, is_lean(name)),
              "weight_norm", {}, {{{"channels", 3}, {"height", 32}, {"width", 32}, {"classes", 10}}}, "mdeq", s,
              {{{"images", torch::randn({batch, 3, 32, 32})}, {"labels", torch::randint(10, {batch}, torch::kInt64)}}, {}}});
   w->optimizer = std::make_unique<torch::optim::SGD>(w->parameters, torch::optim::SGDOptions(0.1).momentum(0.9).weight_decay(1e-4));

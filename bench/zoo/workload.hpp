@@ -28,12 +28,16 @@ struct Recipe {
 
 /// \param adjoint  of an implicit gradient
 inline std::shared_ptr<gradient::Layer> layer(const std::string& gradient, const Settings& settings, const std::string& solver, const solve::Options& forward, const solve::Options& adjoint,
-                                              const gradient::PrecisionOptions& precision = {}) {
+                                              const gradient::PrecisionOptions& precision = {}, bool checkpoint = false) {
   gradient::LayerParts parts{test::choice(solver, forward), test::choice(solver, adjoint), test::make<GradientMethod>(Kind::gradient, gradient, settings),
                              test::make<GradientMethod>(Kind::gradient, "phantom"), {}};
   parts.precision = precision;
+  parts.options.checkpoint = checkpoint;
   return std::make_shared<gradient::Layer>(std::move(parts));
 }
+
+/// A variant of a workload that spares memory: what a graph would hold is evaluated again in backward, or fewer samples are solved at a time.
+inline bool is_lean(const std::string& name) { return name.find("_lean") != std::string::npos; }
 
 /// Every solve of a workload spends its budget: a residual of exactly zero is no reason to stop, either.
 inline solve::Options budget(std::int64_t evaluations) {
@@ -54,9 +58,11 @@ class ZooWorkload {
   void train() {
     model_->train();
     solves_.clear();
-    const Tensor loss = model_->loss(model_->forward(batch_).back(), batch_);
     for (Tensor& p : parameters) p.mutable_grad() = Tensor();
-    loss.backward();
+    for (std::int64_t part = 0; part < parts; ++part) {
+      const Batch batch = part_of(part);
+      (model_->loss(model_->forward(batch).back(), batch) / static_cast<double>(parts)).backward();
+    }
     if (clip_norm > 0) torch::nn::utils::clip_grad_norm_(parameters, clip_norm);
     optimizer->step();
   }
@@ -65,22 +71,31 @@ class ZooWorkload {
     solves_.clear();
     const torch::NoGradGuard no_grad;
     if (evaluation) evaluation(*model_);
-    else model_->forward(batch_);
+    else
+      for (std::int64_t part = 0; part < parts; ++part) model_->forward(part_of(part));
   }
   /// Evaluations of the map in the step before, over all its solves.
   std::int64_t calls(bool training) const {
     std::int64_t n = 0;
     for (const Solved& s : solves_) n += s.equilibrium.forward.front().calls + s.equilibrium.gradient_evaluations + (training ? calls_in_backward : 0);
-    return n;
+    return n / parts;
   }
 
   std::vector<Tensor> parameters;  ///< those that are trained, each once
   std::unique_ptr<torch::optim::Optimizer> optimizer;
+  std::int64_t parts = 1;               ///< of the batch, one after the other
   double clip_norm = 0;                 ///< 0: never
   std::function<void(Model&)> evaluation;  ///< what an evaluation is where it is no forward pass
   std::int64_t calls_in_backward = 0;   ///< of a solve: an implicit gradient evaluates the map once more
 
  private:
+  Batch part_of(std::int64_t part) const {
+    if (parts == 1) return batch_;
+    Batch few;
+    for (const auto& [name, tensor] : batch_.tensors) few.tensors.emplace_back(name, tensor.chunk(parts)[part]);
+    return few;
+  }
+
   Batch batch_;
   std::vector<Solved> solves_;
   std::shared_ptr<gradient::Layer> layer_;

@@ -21,7 +21,7 @@ struct Options {
   std::vector<std::int64_t> encoder = {64, 96, 128};
   std::optional<std::int64_t> feature, hidden, c1, c2, f1, f2, cat, flow_head, mask;
   std::int64_t correlation_levels = 4, correlation_radius = 4;
-  bool gma = false, all_grad = true;
+  bool gma = false, all_grad = true, checkpoint = false;
   double dropout = 0.0;
 };
 
@@ -42,6 +42,7 @@ auto option_table() {
       protocol_option(&O::protocol),
       zstar::choice("warm_start", &O::warm_start, "in evaluation, from the frame before of the same sequence, pair by pair: its flow carried forward, or its flow and hidden state",
                     {"none", "flow", "state"}),
+      zstar::opt("checkpoint", &O::checkpoint, "keep no graph of the encoders' blocks: backward makes them again"),
       zstar::opt("dropout", &O::dropout, "of whole channels of the features", zstar::from_below(0.0, 1.0)),
       zstar::opt("encoder", &O::encoder, "channels of the three stages of the encoders", zstar::at_least(1)),
       width("feature", &O::feature, "channels of the features that are correlated"),
@@ -74,8 +75,8 @@ class DeqFlow final : public zstar::Model, public zstar::Predicts, public zstar:
 
   DeqFlow(const Options& o, zstar::Host& host) : o_(o), layer_(host.layer()) {
     const Widths w = widths_of(o);
-    fnet_ = register_module("fnet", std::make_shared<Encoder>(w.encoder, w.feature, EncoderNorm::instance, o.dropout));
-    cnet_ = register_module("cnet", std::make_shared<Encoder>(w.encoder, w.hidden, EncoderNorm::batch, o.dropout));
+    fnet_ = register_module("fnet", std::make_shared<Encoder>(w.encoder, w.feature, EncoderNorm::instance, o.dropout, o.checkpoint));
+    cnet_ = register_module("cnet", std::make_shared<Encoder>(w.encoder, w.hidden, EncoderNorm::batch, o.dropout, o.checkpoint));
     const std::int64_t window = (2 * o.correlation_radius + 1) * (2 * o.correlation_radius + 1);
     update_block_ = register_module("update_block", std::make_shared<UpdateBlock>(w, o.correlation_levels * window, o.gma, host.norm()));
     const auto mask = register_module("mask", std::make_shared<Module>());

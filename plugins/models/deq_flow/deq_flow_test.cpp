@@ -178,6 +178,19 @@ TEST(DeqFlow, CorrelationOnDemandGivesTheSameLossAndGradient) {
   }
 }
 
+TEST(DeqFlow, CheckpointedEncodersGiveTheSameLossGradientAndStatistics) {
+  Small whole, lean({{"checkpoint", true}});
+  const Batch batch = whole.batch();
+  for (Small* each : {&whole, &lean}) each->model->loss(each->model->forward(batch).back(), batch).backward();
+  const auto p = whole.model->parameters(), q = lean.model->parameters();
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    ASSERT_EQ(p[i].grad().defined(), q[i].grad().defined()) << i;
+    if (p[i].grad().defined()) EXPECT_THAT(q[i].grad(), near(p[i].grad(), 1e-12));
+  }
+  const auto u = whole.model->buffers(), v = lean.model->buffers();
+  for (std::size_t i = 0; i < u.size(); ++i) EXPECT_TRUE(torch::equal(u[i], v[i])) << i;
+}
+
 TEST(DeqFlow, MaskHeadsOfVersionOneFindTheirPlace) {
   const Small small;
   const auto* names = query<RenamesWeights>(*small.model);

@@ -3,6 +3,7 @@
 /// \par Source  Teed & Deng, RAFT, ECCV 2020
 
 #include <zstar/nn/batch_norm.hpp>
+#include <zstar/nn/checkpoint.hpp>
 #include <zstar/sdk.hpp>
 
 namespace zstar_flow {
@@ -64,8 +65,8 @@ class ResidualBlock final : public Module {
 class Encoder final : public Module {
  public:
   /// \param widths  channels of the three stages
-  Encoder(const std::vector<std::int64_t>& widths, std::int64_t out, EncoderNorm kind, double dropout = 0)
-      : conv1_(register_module("conv1", plain_conv(3, widths.at(0), 7, 2))), norm1_(*this, "norm1", kind, widths[0]), dropout_(dropout) {
+  Encoder(const std::vector<std::int64_t>& widths, std::int64_t out, EncoderNorm kind, double dropout = 0, bool checkpoint = false)
+      : conv1_(register_module("conv1", plain_conv(3, widths.at(0), 7, 2))), norm1_(*this, "norm1", kind, widths[0]), dropout_(dropout), checkpoint_(checkpoint) {
     std::int64_t in = widths[0];
     for (std::size_t s = 0; s < widths.size(); ++s) {
       const auto stage = register_module("layer" + std::to_string(s + 1), std::make_shared<Module>());
@@ -79,7 +80,8 @@ class Encoder final : public Module {
 
   Tensor forward(const Tensor& images) {
     Tensor x = torch::relu(norm1_.forward(conv1_->forward(images)));
-    for (const auto& block : blocks_) x = block->forward(x);
+    for (const auto& block : blocks_)
+      x = checkpoint_ ? zstar::nn::checkpoint([block, x] { return std::vector<Tensor>{block->forward(x)}; }, x.device()).front() : block->forward(x);
     x = conv2_->forward(x);
     return dropout_ > 0 && is_training() ? torch::feature_dropout(x, dropout_, /*train=*/true) : x;
   }
@@ -97,6 +99,7 @@ class Encoder final : public Module {
   std::shared_ptr<Conv2d> conv1_, conv2_;
   ChannelNorm norm1_;
   double dropout_;
+  bool checkpoint_;  ///< backward makes the graph of a block again
   std::vector<std::shared_ptr<ResidualBlock>> blocks_;
 };
 

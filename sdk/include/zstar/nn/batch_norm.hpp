@@ -4,6 +4,7 @@
 #include <torch/nn/module.h>
 
 #include "zstar/abi/state.hpp"
+#include "zstar/nn/checkpoint.hpp"
 
 namespace zstar::nn {
 
@@ -20,10 +21,11 @@ class BatchNorm final : public torch::nn::Module {
     seen_ = register_buffer("num_batches_tracked", torch::zeros({}, torch::kInt64));
   }
 
-  /// \param x  [B, C, …]; in training mode the statistics of the batch, which are also remembered
+  /// \param x  [B, C, …]; in training mode the statistics of the batch, which are also remembered (once, where a checkpoint() of this plugin evaluates it twice)
   Tensor forward(const Tensor& x) {
-    if (is_training()) seen_.add_(1);
-    return torch::batch_norm(x, weight_, bias_, mean_, variance_, is_training(), /*momentum=*/0.1, /*eps=*/1e-5, /*cudnn_enabled=*/true);
+    const bool again = is_training() && remaking();
+    if (is_training() && !again) seen_.add_(1);
+    return torch::batch_norm(x, weight_, bias_, again ? Tensor() : mean_, again ? Tensor() : variance_, is_training(), /*momentum=*/0.1, /*eps=*/1e-5, /*cudnn_enabled=*/true);
   }
 
  private:

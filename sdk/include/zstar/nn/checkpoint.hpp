@@ -19,6 +19,13 @@
 #include <torch/types.h>
 
 namespace zstar::nn {
+
+/// Whether the graph of a checkpoint is being made again, in this thread: what was counted or drawn the first time is not to be counted twice.
+inline bool& remaking() {
+  static thread_local bool now = false;
+  return now;
+}
+
 namespace detail {
 
 using torch::autograd::edge_list;
@@ -110,6 +117,14 @@ class RandomState {
   torch::Tensor state_;
 };
 
+struct Remaking {
+  Remaking() : before(std::exchange(remaking(), true)) {}
+  Remaking(const Remaking&) = delete;
+  Remaking& operator=(const Remaking&) = delete;
+  ~Remaking() { remaking() = before; }
+  bool before;
+};
+
 class CheckpointNode final : public Node {
  public:
   using Function = std::function<std::vector<torch::Tensor>()>;
@@ -126,6 +141,7 @@ class CheckpointNode final : public Node {
       RandomState now(device_);
       random_.restore();
       first = at::sequence_number::peek();
+      const Remaking mark;
       outputs = f_();
       now.restore();
     }
