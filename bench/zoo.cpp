@@ -58,13 +58,17 @@ Json measured(ZooWorkload& w, int repeats) {
   return row;
 }
 
-std::unique_ptr<ZooWorkload> made(const std::string& name) {
-  if (name == "deq_lm" || name == "deq_lm_ift" || name == "deq_seq_ift") return transformer(name);
-  if (name.rfind("mdeq_small", 0) == 0 || name.rfind("mdeq_large", 0) == 0) return mdeq(name);
-  if (name == "ignn_chains" || name == "ignn_ppi") return ignn(name);
-  if (name == "deq_flow" || name == "deq_flow_lean") return flow(name);
-  if (name == "deq_inr" || name == "deq_inr_lean") return inr(name);
-  if (name == "deq_ddim_1" || name == "deq_ddim_8") return ddim(name);
+/// \param named  with _bf16 or _lean at its end for these variants
+std::unique_ptr<ZooWorkload> made(const std::string& named) {
+  const auto ends = [&named](const std::string& end) { return named.size() > end.size() && named.compare(named.size() - end.size(), end.size(), end) == 0; };
+  const Variant variant = ends("_bf16") ? Variant::low : ends("_lean") ? Variant::lean : Variant::plain;
+  const std::string name = variant == Variant::plain ? named : named.substr(0, named.size() - 5);
+  if (name == "deq_lm" || name == "deq_lm_ift" || name == "deq_seq_ift") return transformer(name, variant);
+  if (name == "mdeq_small" || name == "mdeq_large") return mdeq(name, variant);
+  if (name == "ignn_chains" || name == "ignn_ppi") return ignn(name, variant);
+  if (name == "deq_flow") return flow(name, variant);
+  if (name == "deq_inr") return inr(name, variant);
+  if (name == "deq_ddim_1" || name == "deq_ddim_8") return ddim(name, variant);
   return nullptr;
 }
 
@@ -77,7 +81,7 @@ int main(int argc, char** argv) {
   const std::string name = argc > 1 ? argv[1] : "";
   const auto workload = made(name);
   if (!workload) {
-    std::cerr << "usage: bench_zoo deq_lm|deq_lm_ift|deq_seq_ift|mdeq_small[_bf16|_lean]|mdeq_large[_bf16|_lean]|ignn_chains|ignn_ppi|deq_flow[_lean]|deq_inr[_lean]|deq_ddim_1|deq_ddim_8 [REPEATS]\n";
+    std::cerr << "usage: bench_zoo deq_lm|deq_lm_ift|deq_seq_ift|mdeq_small|mdeq_large|ignn_chains|ignn_ppi|deq_flow|deq_inr|deq_ddim_1|deq_ddim_8, each also with _bf16 or _lean at its end [REPEATS]\n";
     return 2;
   }
   Json row{{"name", name}};

@@ -10,7 +10,7 @@
 
 namespace zstar::bench {
 
-std::unique_ptr<ZooWorkload> ddim(const std::string& name) {
+std::unique_ptr<ZooWorkload> ddim(const std::string& name, Variant) {
   const std::int64_t images = name == "deq_ddim_1" ? 1 : 8;
   const solve::Options forward = budget(3);
   auto w = std::make_unique<ZooWorkload>(

@@ -31,8 +31,8 @@ Recipe ppi(std::shared_ptr<gradient::Layer> layer) {
 
 }  // namespace
 
-std::unique_ptr<ZooWorkload> ignn(const std::string& name) {
-  const auto solved = layer("phantom", {{"steps", std::vector<std::int64_t>{5}}, {"beta", 0.5}}, "fixed_point", budget(40), budget(40));
+std::unique_ptr<ZooWorkload> ignn(const std::string& name, Variant variant) {
+  const auto solved = layer("phantom", {{"steps", std::vector<std::int64_t>{5}}, {"beta", 0.5}}, "fixed_point", budget(40), budget(40), variant);
   const bool small = name == "ignn_chains";
   auto w = std::make_unique<ZooWorkload>(small ? chains(solved) : ppi(solved));
   w->optimizer = std::make_unique<torch::optim::Adam>(w->parameters, torch::optim::AdamOptions(small ? 0.01 : 0.005).weight_decay(small ? 5e-4 : 0.0));

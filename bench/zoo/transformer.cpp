@@ -5,7 +5,7 @@
 
 namespace zstar::bench {
 
-std::unique_ptr<ZooWorkload> transformer(const std::string& name) {
+std::unique_ptr<ZooWorkload> transformer(const std::string& name, Variant variant) {
   const bool implicit = name != "deq_lm", lm = name != "deq_seq_ift";
   solve::Options plain = budget(0), products = budget(12);
   plain.eval_max_evaluations = 13, plain.select = "last";
@@ -14,7 +14,7 @@ std::unique_ptr<ZooWorkload> transformer(const std::string& name) {
   if (lm) s.push_back({"blocks", std::int64_t{2}});
   const auto tokens = [] { return torch::randint(10000, {8, 64}, torch::kInt64); };
   auto w = std::make_unique<ZooWorkload>(
-      Recipe{implicit ? layer("implicit", {}, "broyden", budget(13), products) : layer("phantom", {{"steps", std::vector<std::int64_t>{12}}}, "fixed_point", plain, plain),
+      Recipe{implicit ? layer("implicit", {}, "broyden", budget(13), products, variant) : layer("phantom", {{"steps", std::vector<std::int64_t>{12}}}, "fixed_point", plain, plain, variant),
              "weight_norm", {}, {{{"tokens", 10000}}}, lm ? "deq_lm" : "deq_seq", s, {{{"tokens", tokens()}, {"targets", tokens()}}, {}}});
   w->optimizer = std::make_unique<torch::optim::Adam>(w->parameters, torch::optim::AdamOptions(2.5e-4));
   w->clip_norm = 0.25;

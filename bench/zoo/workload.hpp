@@ -15,6 +15,9 @@
 
 namespace zstar::bench {
 
+/// low: solves begin in bfloat16. lean: memory is spared; what a graph would hold is evaluated again in backward, or fewer samples are solved at a time.
+enum class Variant { plain, low, lean };
+
 /// What a workload is made of.
 struct Recipe {
   std::shared_ptr<gradient::Layer> layer;
@@ -28,16 +31,13 @@ struct Recipe {
 
 /// \param adjoint  of an implicit gradient
 inline std::shared_ptr<gradient::Layer> layer(const std::string& gradient, const Settings& settings, const std::string& solver, const solve::Options& forward, const solve::Options& adjoint,
-                                              const gradient::PrecisionOptions& precision = {}, bool checkpoint = false) {
+                                              Variant variant = Variant::plain) {
   gradient::LayerParts parts{test::choice(solver, forward), test::choice(solver, adjoint), test::make<GradientMethod>(Kind::gradient, gradient, settings),
                              test::make<GradientMethod>(Kind::gradient, "phantom"), {}};
-  parts.precision = precision;
-  parts.options.checkpoint = checkpoint;
+  if (variant == Variant::low) parts.precision = {.low = "bfloat16", .until = 1e-9};  // the share alone ends it, as the tolerance is 0
+  parts.options.checkpoint = variant == Variant::lean;
   return std::make_shared<gradient::Layer>(std::move(parts));
 }
-
-/// A variant of a workload that spares memory: what a graph would hold is evaluated again in backward, or fewer samples are solved at a time.
-inline bool is_lean(const std::string& name) { return name.find("_lean") != std::string::npos; }
 
 /// Every solve of a workload spends its budget: a residual of exactly zero is no reason to stop, either.
 inline solve::Options budget(std::int64_t evaluations) {
@@ -104,11 +104,11 @@ class ZooWorkload {
 };
 
 /// \param name  deq_lm, deq_lm_ift, deq_seq_ift; mdeq_small, mdeq_large; ignn_chains, ignn_ppi; deq_flow; deq_inr; deq_ddim_1, deq_ddim_8
-std::unique_ptr<ZooWorkload> transformer(const std::string& name);
-std::unique_ptr<ZooWorkload> mdeq(const std::string& name);
-std::unique_ptr<ZooWorkload> ignn(const std::string& name);
-std::unique_ptr<ZooWorkload> flow(const std::string& name);
-std::unique_ptr<ZooWorkload> inr(const std::string& name);
-std::unique_ptr<ZooWorkload> ddim(const std::string& name);
+std::unique_ptr<ZooWorkload> transformer(const std::string& name, Variant variant);
+std::unique_ptr<ZooWorkload> mdeq(const std::string& name, Variant variant);
+std::unique_ptr<ZooWorkload> ignn(const std::string& name, Variant variant);
+std::unique_ptr<ZooWorkload> flow(const std::string& name, Variant variant);
+std::unique_ptr<ZooWorkload> inr(const std::string& name, Variant variant);
+std::unique_ptr<ZooWorkload> ddim(const std::string& name, Variant variant);
 
 }  // namespace zstar::bench
