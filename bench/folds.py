@@ -7,6 +7,7 @@ RUN is a run folder, one for each fold (or split, or seed). Rules: the evaluatio
 same evaluation for all folds, that of the highest mean validation accuracy; and the rule of some published numbers, the best test accuracy of each
 fold, which looks at the test data. Mean ± standard deviation over the runs.
 """
+import argparse
 import json
 import pathlib
 import statistics
@@ -16,17 +17,21 @@ import sys
 def evaluations(run):
     """[(validation accuracy, validation loss, test accuracy)] in the order of the steps."""
     by_step = {}
-    for line in open(pathlib.Path(run, 'metrics.jsonl')):
+    metrics = pathlib.Path(run, 'metrics.jsonl')
+    if not metrics.is_file():
+        sys.exit(f"folds: error: '{run}' is no run folder: it holds no metrics.jsonl\n  remedy: name folders that 'zstar run' made")
+    for line in metrics.open():
         record = json.loads(line)
         if record['kind'] in ('validation', 'test'):
             by_step.setdefault(record['step'], {})[record['kind']] = record
     return [(r['validation']['accuracy'], r['validation']['loss'], r['test']['accuracy']) for _, r in sorted(by_step.items()) if len(r) == 2]
 
 
-if len(sys.argv) < 2:
-    sys.exit(__doc__)
-runs = [evaluations(run) for run in sys.argv[1:]]
-for run, rows in zip(sys.argv[1:], runs):
+ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, usage=argparse.SUPPRESS)
+ap.add_argument('runs', nargs='+', metavar='RUN', help='run folder')
+names = ap.parse_args().runs
+runs = [evaluations(run) for run in names]
+for run, rows in zip(names, runs):
     if not rows:
         sys.exit(f"folds: error: {run} has no evaluation of both validation and test\n  remedy: name run folders of data sets with both splits")
 shared = range(min(len(rows) for rows in runs))
