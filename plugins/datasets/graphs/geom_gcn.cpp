@@ -25,7 +25,7 @@ class GeomGcn final : public NodeSet {
     read_nodes(nodes);
     const Tensor pairs = read_edges(needed(folder, "out1_graph_edges.txt"), labels_.numel());
     if (o.name == "cornell") warn_of_copy(nodes, folder, host);
-    set(nodes, features_, pairs, labels_, masks_of(geom_split(o.splits.empty() ? folder : fs::path(o.splits), o.name, o.split), "_mask"));
+    set(nodes, features_, pairs, labels_, masks_of(geom_split(o.splits.empty() ? folder : fs::path(o.splits), o.name, o.split), "_mask"), host);
   }
 
  private:

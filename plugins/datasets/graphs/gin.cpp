@@ -32,7 +32,7 @@ class Gin final : public GraphSet {
     known = different(std::move(known));
     std::vector<SmallGraph> graphs;
     for (std::size_t g = 0; g < tags_.size(); ++g) graphs.push_back({pairs_of(edges_[g]), one_hot(torch::tensor(tags_[g], torch::kInt64), known)});
-    set(file, std::move(graphs), labels_, std::move(tested));
+    set(file, std::move(graphs), labels_, host, std::move(tested));
   }
 
  private:

@@ -10,13 +10,13 @@
 namespace zstar_graphs {
 namespace {
 
-/// One graph: pairs [2, e], features [n, p].
+/// One graph: pairs [2, e], features [n, p], numbers of the edges' types [e] or undefined.
 struct SmallGraph {
-  Tensor pairs, features;
+  Tensor pairs, features, types;
 };
 
 struct GraphSetOptions : AdjacencyOptions {
-  std::string path;
+  std::string path, edges = "one";
   std::int64_t fold = 0, folds = 10, seed = 42;
   double validation = 0.1;
 };
@@ -29,8 +29,19 @@ auto graph_set_options(const char* path) {
                  zstar::opt("fold", own(&GraphSetOptions::fold), "the fold that tests, 0 … folds − 1", zstar::at_least(0)),
                  zstar::opt("folds", own(&GraphSetOptions::folds), "parts of equal size with equal shares of the classes", zstar::at_least(2)),
                  zstar::opt("seed", own(&GraphSetOptions::seed), "of the folds and of the validation part", zstar::at_least(0)),
-                 zstar::opt("validation", own(&GraphSetOptions::validation), "share of the graphs that do not test, set aside to select by; equal shares of the classes; 0: none", zstar::from_below(0.0, 1.0))},
+                 zstar::opt("validation", own(&GraphSetOptions::validation), "share of the graphs that do not test, set aside to select by; equal shares of the classes; 0: none", zstar::from_below(0.0, 1.0)),
+                 zstar::choice("edges", own(&GraphSetOptions::edges),
+                               "their weights. one: in training and evaluation; published, to compare with the published program: in training the number of the edge's type, 0 for the first (one where there "
+                               "are no types), in validation and test A + Aᵀ; undirected is not asked then", {"one", "published"})},
       adjacency_options<O>());
+}
+
+/// The published program's adjacency of training or, Aᵀ added, of evaluation. \param pairs  as in the file
+inline Adjacency published_adjacency(const SmallGraph& g, bool training, const AdjacencyOptions& o) {
+  const std::int64_t n = g.features.size(0);
+  const Tensor weights = training && g.types.defined() ? g.types : torch::ones({g.pairs.size(1)});
+  if (training) return weighted(g.pairs, weights, n, o.adjacency);
+  return weighted(torch::cat({g.pairs, g.pairs.flip(0)}, 1), torch::cat({weights, weights}), n, o.adjacency);
 }
 
 /// Indices in `parts` lists: each class is shuffled and dealt out in turn, going on where the class before ended.
@@ -70,7 +81,7 @@ class GraphSet : public zstar::Dataset {
     for (const std::int64_t i : indices) {
       const std::int64_t id = of(split)[static_cast<std::size_t>(i)];
       const SmallGraph& g = graphs_[static_cast<std::size_t>(id)];
-      const Adjacency& a = adjacency_[static_cast<std::size_t>(id)];
+      const Adjacency& a = (split == Split::train || evaluated_.empty() ? adjacency_ : evaluated_)[static_cast<std::size_t>(id)];
       const std::int64_t n = g.features.size(0);
       features.push_back(g.features), pairs.push_back(a.indices + first), values.push_back(a.values);
       graphs.push_back(torch::full({n}, static_cast<std::int64_t>(ids.size()), torch::kInt64));
@@ -89,16 +100,21 @@ class GraphSet : public zstar::Dataset {
   }
 
   /// Takes the graphs over; labels of any values become 0, 1, … in their order. \param tested  graphs that test; empty: fold by `dealt`
-  void set(const fs::path& from, std::vector<SmallGraph> graphs, const std::vector<std::int64_t>& labels, std::vector<std::int64_t> tested = {}) {
+  void set(const fs::path& from, std::vector<SmallGraph> graphs, const std::vector<std::int64_t>& labels, zstar::Host& host, std::vector<std::int64_t> tested = {}) {
     if (graphs.empty()) zstar::formats::damaged(from, "has no graph");
     graphs_ = std::move(graphs);
-    for (const SmallGraph& g : graphs_) adjacency_.push_back(adjacency_of(g.pairs, g.features.size(0), o_));
+    const bool published = o_.edges == "published";
+    for (const SmallGraph& g : graphs_) {
+      adjacency_.push_back(published ? published_adjacency(g, /*training=*/true, o_) : adjacency_of(g.pairs, g.features.size(0), o_));
+      if (published) evaluated_.push_back(published_adjacency(g, /*training=*/false, o_));
+    }
     std::map<std::int64_t, std::int64_t> known;
     for (const std::int64_t label : labels) known.emplace(label, 0);
     for (auto& [label, index] : known) index = classes_++;
     std::vector<std::int64_t> mapped, all, rest;
     for (const std::int64_t label : labels) mapped.push_back(known.at(label)), all.push_back(static_cast<std::int64_t>(all.size()));
     labels_ = torch::tensor(mapped, torch::kInt64);
+    note_one_class(from, labels_, "graphs", host);
     const auto seed = static_cast<std::uint64_t>(o_.seed);
     if (tested.empty() && o_.folds > static_cast<std::int64_t>(all.size()))
       throw OptionError("folds", "folds is " + std::to_string(o_.folds) + ", there are " + std::to_string(all.size()) + " graphs; expected no more folds than graphs, so that each tests some");
@@ -121,7 +137,7 @@ class GraphSet : public zstar::Dataset {
 
   GraphSetOptions o_;
   std::vector<SmallGraph> graphs_;
-  std::vector<Adjacency> adjacency_;
+  std::vector<Adjacency> adjacency_, evaluated_;  ///< evaluated_: of validation and test, where it is another; else empty
   std::vector<std::int64_t> splits_[3];
   Tensor labels_;
   std::int64_t classes_ = 0;

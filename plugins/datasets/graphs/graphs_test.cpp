@@ -217,6 +217,60 @@ TEST_F(Graphs, TuAndGinFormsOfOneSetAgree) {
   EXPECT_THAT(refusal("gin", {{"graphs", std::string("G")}}), HasSubstr("line 4: the neighbour 3 is none of the graph's 3 nodes"));
 }
 
+/// MUTAG's form: three nodes in a row with bonds of types 3 and 4, twice; one graph trains, the other tests.
+TEST_F(Graphs, Z26TheAdjacencyOfEvaluationIsThatOfTrainingUnlessThePublishedOneIsAskedFor) {
+  write("S/S_graph_indicator.txt", "1\n1\n1\n2\n2\n2\n"), write("S/S_graph_labels.txt", "-1\n1\n"), write("S/S_edge_labels.txt", "3\n3\n4\n4\n3\n3\n4\n4\n");
+  write("S/S_A.txt", "1, 2\n2, 1\n2, 3\n3, 2\n4, 5\n5, 4\n5, 6\n6, 5\n");
+  const auto dense = [&](const char* edges, const char* adjacency, Split split) {
+    const auto data = open("tu", {{"graphs", std::string("S")}, {"folds", std::int64_t{2}}, {"validation", 0.0}, {"edges", std::string(edges)}, {"adjacency", std::string(adjacency)}});
+    const Batch batch = all(*data, split);
+    return torch::sparse_coo_tensor(batch.at("adjacency_indices"), batch.at("adjacency_values"), {3, 3}).to_dense();
+  };
+  const Tensor a = torch::tensor({{0.f, 1.f, 0.f}, {1.f, 0.f, 1.f}, {0.f, 1.f, 0.f}}), types = torch::tensor({{0.f, 0.f, 0.f}, {0.f, 0.f, 1.f}, {0.f, 1.f, 0.f}}), self = torch::eye(3);
+  const auto augmented = [&](const Tensor& w) { const Tensor s = w.sum(1).rsqrt(); return s.unsqueeze(1) * w * s; };
+
+  for (const Split split : {Split::train, Split::test}) {
+    EXPECT_TRUE(dense("one", "raw", split).equal(a));
+    EXPECT_TRUE(dense("one", "augmented", split).allclose(augmented(a + self), 1e-6, 1e-7));
+  }
+  EXPECT_TRUE(dense("published", "raw", Split::train).equal(types)) << "the first type weighs nothing";
+  EXPECT_TRUE(dense("published", "raw", Split::test).equal(2 * a)) << "every edge counts twice";
+  EXPECT_TRUE(dense("published", "self_loops", Split::test).equal(2 * a + self)) << "relative to a loop, which counts once";
+  EXPECT_TRUE(dense("published", "augmented", Split::train).allclose(augmented(types + self), 1e-6, 1e-7));
+  EXPECT_TRUE(dense("published", "augmented", Split::test).allclose(augmented(2 * a + self), 1e-6, 1e-7));
+  write("S/S_edge_labels.txt", "3\n3\n");
+  EXPECT_THAT(refusal("tu", {{"graphs", std::string("S")}, {"folds", std::int64_t{2}}, {"edges", std::string("published")}}), HasSubstr("S_edge_labels.txt has 2 lines for 8 edges"));
+  fs::remove(folder / "S/S_edge_labels.txt");
+  EXPECT_TRUE(dense("published", "raw", Split::train).equal(a)) << "without types";
+}
+
+TEST_F(Graphs, BlankLinesMayStandAtTheEndAlone) {
+  write("G.txt", "2\n1 0\n0 0\n1 1\n0 0\n\n \r\n");
+  const Settings folds{{"folds", std::int64_t{2}}, {"validation", 0.0}};
+  EXPECT_EQ(refusal("gin", folds), "not refused");
+  write("G.txt", "2\n1 0\n\n\n0 0\n1 1\n0 0\n");
+  EXPECT_THAT(refusal("gin", folds), HasSubstr("G.txt line 3: it is blank, and others follow; expected blank lines at the end alone"));
+  write("meta.txt", "3 2\n"), write("label.txt", "1 0\n1 1\n0 1\n"), write("train_idx-0.06.txt", "0\n"), write("test_idx.txt", "1\n2\n\n");
+  write("adj_list.txt", "0 1\n\n1 0 2\n");  // as many lines as nodes, if it counted
+  EXPECT_THAT(refusal("amazon"), AllOf(HasSubstr("adj_list.txt line 2: it is blank"), HasSubstr("remedy")));
+  write("adj_list.txt", "0 1\n1 0 2\n2 1\n\n");
+  EXPECT_EQ(refusal("amazon"), "not refused");
+}
+
+TEST_F(Graphs, ThatAllAreOfOneClassIsSaid) {
+  write("G.txt", "2\n1 4\n0 0\n1 4\n0 0\n");
+  open("gin", {{"folds", std::int64_t{2}}, {"validation", 0.0}});
+  EXPECT_THAT(host.said, HasSubstr("G.txt: all 2 graphs are of one class: whatever is learnt, every answer is right"));
+  host.said.clear();
+  write("G.txt", "2\n1 4\n0 0\n1 5\n0 0\n");
+  open("gin", {{"folds", std::int64_t{2}}, {"validation", 0.0}});
+  EXPECT_EQ(host.said, "");
+  write_npz("tiny.npz", {{"node_features", torch::ones({3, 2})}, {"node_labels", torch::ones({3}, torch::kInt64)}, {"edges", torch::tensor({{0, 1}, {1, 2}}, torch::kInt64)},
+                         {"train_masks", mask({0}, 3).unsqueeze(0)}, {"val_masks", mask({1}, 3).unsqueeze(0)}, {"test_masks", mask({2}, 3).unsqueeze(0)}});
+  open("heterophilous", {{"graph", std::string("tiny")}});
+  EXPECT_THAT(host.said, HasSubstr("tiny.npz: all 3 nodes are of one class"));
+}
+
 TEST_F(Graphs, FoldsAreDisjointCoverAllAndHaveEqualSharesOfTheClasses) {
   std::string text = "60\n";
   for (int g = 0; g < 60; ++g) text += "1 " + std::to_string(g % 3 == 0) + "\n0 0\n";

@@ -29,7 +29,7 @@ class Heterophilous final : public NodeSet {
         if (all.dim() != 2 || o.split >= all.size(0)) throw OptionError("split", file.string() + " has " + std::to_string(all.size(0)) + " splits, counted from 0, no number " + std::to_string(o.split));
         masks.push_back(all[o.split]);
       }
-      set(file, features, edges.t().contiguous(), labels, splits_of(masks));
+      set(file, features, edges.t().contiguous(), labels, splits_of(masks), host);
     });
   }
 };

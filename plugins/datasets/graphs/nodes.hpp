@@ -21,6 +21,13 @@ struct AdjacencyOptions {
   bool undirected = true;
 };
 
+/// A with "augmented": R^(−1/2) A R^(−1/2) with the row sums R of A; else as it is.
+inline Adjacency scaled(const Adjacency& a, std::int64_t n, const std::string& adjacency) {
+  if (adjacency != "augmented") return a;
+  const Tensor scale = torch::zeros({n}).index_add_(0, a.indices[0], a.values).rsqrt();
+  return {a.indices, a.values * scale.index_select(0, a.indices[0]) * scale.index_select(0, a.indices[1])};
+}
+
 /// Entries 0 and 1 of n nodes from pairs [2, e], each pair once. "augmented": R^(−1/2) (A + I) R^(−1/2) with the row sums R of A + I;
 /// "self_loops": A + I; "raw": A as it is, self loops included.
 inline Adjacency adjacency_of(Tensor pairs, std::int64_t n, const AdjacencyOptions& o) {
@@ -32,9 +39,24 @@ inline Adjacency adjacency_of(Tensor pairs, std::int64_t n, const AdjacencyOptio
   }
   const Tensor keys = std::get<0>(torch::_unique(pairs[0] * n + pairs[1], /*sorted=*/true));
   const Tensor i = torch::div(keys, n, "floor"), j = keys.remainder(n);
-  if (o.adjacency != "augmented") return {torch::stack({i, j}), torch::ones({i.numel()})};
-  const Tensor scale = torch::zeros({n}).index_add_(0, i, torch::ones({i.numel()})).rsqrt();
-  return {torch::stack({i, j}), scale.index_select(0, i) * scale.index_select(0, j)};
+  return scaled({torch::stack({i, j}), torch::ones({i.numel()})}, n, o.adjacency);
+}
+
+/// The same with a weight for each pair; those of equal pairs add up, and loops go as above.
+inline Adjacency weighted(Tensor pairs, Tensor weights, std::int64_t n, const std::string& adjacency) {
+  if (adjacency != "raw") {
+    const Tensor edges = pairs[0].ne(pairs[1]).nonzero().squeeze(1);
+    pairs = torch::cat({pairs.index_select(1, edges), torch::arange(n).expand({2, n})}, 1);
+    weights = torch::cat({weights.index_select(0, edges), torch::ones({n})});
+  }
+  const Tensor sum = torch::sparse_coo_tensor(pairs, weights, {n, n}).coalesce();
+  return scaled({sum.indices(), sum.values()}, n, adjacency);
+}
+
+/// Says that there is nothing to learn where all labels are the same. \param what  "nodes", "graphs"
+inline void note_one_class(const fs::path& from, const Tensor& labels, const char* what, zstar::Host& host) {
+  if (labels.numel() > 0 && labels.eq(labels[0]).all().item<bool>())
+    host.warn(from.string() + ": all " + std::to_string(labels.numel()) + ' ' + what + " are of one class: whatever is learnt, every answer is right");
 }
 
 /// Rows of features divided by their sums; rows that sum to nothing stay.
@@ -89,7 +111,7 @@ class NodeSet : public zstar::Dataset {
   }
 
   /// Takes a graph over. \param pairs  [2, e] \param masks  truth values of training, validation, test; [n] each
-  void set(const fs::path& from, const Tensor& features, const Tensor& pairs, const Tensor& labels, const std::vector<Tensor>& masks) {
+  void set(const fs::path& from, const Tensor& features, const Tensor& pairs, const Tensor& labels, const std::vector<Tensor>& masks, zstar::Host& host) {
     about(from, [&] {
       const std::int64_t n = features.size(0);
       const std::string nodes = std::to_string(n) + " nodes";
@@ -108,6 +130,7 @@ class NodeSet : public zstar::Dataset {
     classes_ = labels_.max().item<std::int64_t>() + 1;
     adjacency_ = adjacency_of(pairs, features_.size(0), o_);
     for (std::size_t k = 0; k < 3; ++k) masks_[k] = masks[k];
+    note_one_class(from, labels_, "nodes", host);
   }
 
  private:

@@ -30,7 +30,7 @@ class Planetoid final : public NodeSet {
       host.warn("split " + std::to_string(o.split) + " of " + o.name + " marks " + std::to_string(counted) + " of " + std::to_string(n) + " nodes, those of the largest component; the others train and test nothing");
     if (missing_ > 0)
       host.warn(o.name + ": " + std::to_string(missing_) + " nodes have neither features nor labels nor edges (ids that test.index leaves out); their features are zeros, their label is 0, as other readers do");
-    set(file("graph"), features_, pairs_, labels_, masks);
+    set(file("graph"), features_, pairs_, labels_, masks, host);
   }
 
  private:

@@ -25,19 +25,21 @@ using zstar::formats::FormatError;
 using zstar::formats::read_file;
 using zstar::OptionError;
 
-/// A text file; numbers of a line are separated by blanks and commas.
+/// A text file; numbers of a line are separated by blanks and commas. Blank lines may stand at its end alone: elsewhere a line may be missing.
 class Lines {
  public:
   explicit Lines(fs::path file) : file_(std::move(file)), bytes_(read_file(file_)), rest_(as_text(bytes_)) {}
 
-  /// The next line that is not empty. \return false at the end
+  /// The next line. \return false at the end
   bool next() {
-    while (!rest_.empty()) {
+    for (std::size_t blank = 0; !rest_.empty(); blank = blank > 0 ? blank : number_) {
       const auto end = std::min(rest_.find('\n'), rest_.size());
       line_ = rest_.substr(0, end);
       rest_.remove_prefix(std::min(end + 1, rest_.size()));
       ++number_;
-      if (line_.find_first_not_of(" \t\r,") != std::string_view::npos) return true;
+      if (line_.find_first_not_of(" \t\r,") == std::string_view::npos) continue;
+      if (blank > 0) zstar::formats::damaged(file_, "line " + std::to_string(blank) + ": it is blank, and others follow; expected blank lines at the end alone");
+      return true;
     }
     line_ = {};
     return false;

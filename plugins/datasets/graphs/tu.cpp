@@ -31,13 +31,16 @@ class Tu final : public GraphSet {
     first.push_back(n);
     const std::vector<std::int64_t> edges = read_edges(of_node);
     const Tensor pairs = pairs_of(edges), features = read_features(n, pairs), graph = torch::tensor(of_node, torch::kInt64).index_select(0, pairs[0]) - 1;
+    const Tensor types = o_.edges == "published" ? read_types(pairs.size(1)) : Tensor();
     std::vector<SmallGraph> graphs;
     const Tensor order = graph.argsort(0, /*descending=*/false), sorted = graph.index_select(0, order), bounds = torch::searchsorted(sorted, torch::arange(count + 1));
     for (std::int64_t g = 0; g < count; ++g) {
       const std::int64_t from = bounds[g].item<std::int64_t>(), to = bounds[g + 1].item<std::int64_t>();
-      graphs.push_back({pairs.index_select(1, order.slice(0, from, to)) - first[static_cast<std::size_t>(g)], features.slice(0, first[static_cast<std::size_t>(g)], first[static_cast<std::size_t>(g + 1)])});
+      const Tensor own = order.slice(0, from, to);
+      graphs.push_back({pairs.index_select(1, own) - first[static_cast<std::size_t>(g)], features.slice(0, first[static_cast<std::size_t>(g)], first[static_cast<std::size_t>(g + 1)]),
+                        types.defined() ? types.index_select(0, own) : types});
     }
-    set(indicator, std::move(graphs), labels);
+    set(indicator, std::move(graphs), labels, host);
   }
 
  private:
@@ -60,6 +63,15 @@ class Tu final : public GraphSet {
     }
     if (flat.empty()) zstar::formats::damaged(lines.file(), "has no edge");
     return flat;
+  }
+
+  /// The number of every edge's type, from 0; undefined: there are no types.
+  Tensor read_types(std::int64_t edges) const {
+    const fs::path file = find_file(folder_, o_.name + "_edge_labels.txt");
+    if (file.empty()) return {};
+    const Tensor labels = torch::tensor(column(file), torch::kInt64);
+    if (labels.numel() != edges) zstar::formats::damaged(file, "has " + std::to_string(labels.numel()) + " lines for " + std::to_string(edges) + " edges");
+    return (labels - labels.min()).to(torch::kFloat32);
   }
 
   Tensor read_features(std::int64_t n, const Tensor& pairs) const {
