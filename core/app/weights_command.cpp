@@ -112,7 +112,7 @@ Command predict_command() {
   return {"predict", "predict [FILE] --checkpoint RUN [--input FILE …] [--output FILE]", "what a trained model says of inputs",
           "Class probabilities of images, nodes or graphs as CSV, or the continuation of a text. Columns: name (the file; of the test split the\n"
           "number of the sample in its data set, or of the node in its graph), likeliest class, one for each class. Of one graph, the nodes that\n"
-          "test have rows.",
+          "test have rows. Of a regression: name, one for each value.",
           {"file"}, std::move(options), predict,
           {{"predict --checkpoint runs/mnist/latest --input digit.png", "class probabilities of a picture"},
            {"predict --checkpoint runs/ignn_cora/latest --output nodes.csv", "those of the nodes of a graph"},

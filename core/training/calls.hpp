@@ -50,6 +50,11 @@ inline Tensor prediction_of(const Model& model, Predicts& predicts, const Batch&
   return of_model(model, "predict", batch, [&] { return predicts.predict(batch); });
 }
 
+/// The names of what the model predicts; empty: probabilities.
+inline std::vector<std::string> values_of(const Model& model, const Predicts& predicts) {
+  return of_model(model, "values", {}, [&] { return predicts.values(); });
+}
+
 /// What the model makes of a batch: at least one output, the final one last.
 inline std::vector<Tensor> outputs_of(Model& model, const Batch& batch) {
   return of_model(model, "forward", batch, [&] {

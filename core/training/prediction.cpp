@@ -73,6 +73,7 @@ Predictions predict(Session& session, const std::vector<std::string>& sources, s
   Predicts& model = predicting(session);
   const Evaluating evaluating(session.model());
   Predictions out;
+  out.values = values_of(session.model(), model);
   if (const auto* reader = query<ReadsInputs>(session.dataset())) out.classes = of_data(session.dataset(), "classes", [&] { return reader->classes(); });
   std::size_t seen = 0;
   for (Inputs& inputs : inputs_of(session.dataset(), sources, batch_size)) {
@@ -121,17 +122,37 @@ std::string field(const std::string& text) {
   return quoted + '"';
 }
 
+/// What to call the columns of the values: by their name, and where it stands for several of them by its place in these, "u.3".
+std::vector<std::string> columns_of(const std::vector<std::string>& values, std::size_t columns) {
+  if (columns % values.size() != 0)
+    throw std::runtime_error(fmt::format("the model predicts {} numbers and names {} values, among which they cannot be shared equally\n"
+                                         "  remedy: values() of the model names what stands on axis 1 of its prediction", columns, values.size()));
+  const std::size_t each = columns / values.size();
+  std::vector<std::string> names;
+  for (const std::string& value : values)
+    for (std::size_t k = 0; k < each; ++k) names.push_back(each == 1 ? value : fmt::format("{}.{}", value, k));
+  return names;
+}
+
+/// The names of the classes, by number where they have none.
+std::vector<std::string> classes_of(std::vector<std::string> classes, std::size_t columns) {
+  for (std::size_t c = classes.size(); c < columns; ++c) classes.push_back(std::to_string(c));
+  classes.resize(columns);
+  return classes;
+}
+
 }  // namespace
 
 std::string csv_of(const Predictions& predictions) {
-  std::string text = "name,likeliest";
-  const std::size_t columns = predictions.rows.empty() ? 0 : predictions.rows.front().values.size();
-  const auto class_name = [&](std::size_t c) { return c < predictions.classes.size() ? predictions.classes[c] : std::to_string(c); };
-  for (std::size_t c = 0; c < columns; ++c) text += "," + field(class_name(c));
+  const bool probabilities = predictions.values.empty();
+  const std::size_t columns = predictions.rows.empty() ? predictions.values.size() : predictions.rows.front().values.size();
+  const auto names = probabilities ? classes_of(predictions.classes, columns) : columns_of(predictions.values, columns);
+  std::string text = probabilities ? "name,likeliest" : "name";
+  for (const std::string& name : names) text += "," + field(name);
   text += "\n";
   for (const Prediction& row : predictions.rows) {
-    const auto best = static_cast<std::size_t>(std::max_element(row.values.begin(), row.values.end()) - row.values.begin());
-    text += field(row.name) + "," + field(class_name(best));
+    text += field(row.name);
+    if (probabilities) text += "," + field(names[static_cast<std::size_t>(std::max_element(row.values.begin(), row.values.end()) - row.values.begin())]);
     for (const double v : row.values) text += fmt::format(",{:.6g}", v);
     text += "\n";
   }

@@ -8,7 +8,7 @@
 
 namespace zstar::training {
 
-/// One row of an answer: probabilities of the classes (or tokens), or the values themselves.
+/// One row of an answer: probabilities of the classes (or tokens), or the values of a regression.
 struct Prediction {
   std::string name;  ///< of the input: a file; the number of the sample in its data set, of the node in its graph, or "GRAPH/NODE"
   std::vector<double> values;
@@ -17,6 +17,7 @@ struct Prediction {
 struct Predictions {
   std::vector<std::string> classes;  ///< names, where the data set has them
   std::vector<Prediction> rows;
+  std::vector<std::string> values = {};  ///< names of what a regression predicts; empty: probabilities
 };
 
 /// \param sources  files or folders; empty: the test split, of one graph the nodes that test
@@ -34,7 +35,8 @@ Tensor tempered(const Tensor& p, double temperature);
 /// The prompt and what the model makes of it, token by token. \throws std::runtime_error  if the data are no sequences of tokens
 std::string continued(Session& session, const Continuation& request);
 
-/// CSV with a heading: name, the likeliest class, one column for each value; quoted as RFC 4180 says.
+/// CSV with a heading, quoted as RFC 4180 says: name, the likeliest class, one column for each class; or name, one column for each value.
+/// \throws std::runtime_error  if the values cannot be those that are named
 std::string csv_of(const Predictions& predictions);
 
 }  // namespace zstar::training

@@ -110,6 +110,14 @@ TEST_F(Data, PredictionsOfGraphsHaveTheNumbersOfTheGraphs) {
   EXPECT_THAT(said("predict --checkpoint " + run + " --input " + at("tu"), 1), AllOf(HasSubstr("reads no inputs beside its own files"), HasSubstr("--set dataset.path=FOLDER")));
 }
 
+TEST_F(Data, PredictionsOfSignalsAreValues) {
+  const std::string settings = "-s dataset.size=4 -s model.width=8", colour = " -s dataset.channels=3";
+  for (const char* experiment : {"inr_zone_plate", "inr_siren", "inr_ffn"}) {
+    EXPECT_THAT(said("predict --checkpoint " + run(experiment, settings) + " 2>/dev/null"), StartsWith("name,value\n0,")) << experiment;
+    EXPECT_THAT(said("predict --checkpoint " + run(experiment, settings + colour) + " 2>/dev/null"), StartsWith("name,red,green,blue\n0,")) << experiment;
+  }
+}
+
 TEST_F(Data, PredictionsOfNodesAreThoseThatTest) {
   write_nodes("amazon");
   const std::string csv = said("predict --checkpoint " + run("ignn_amazon", "-s dataset.path=" + at("amazon")) + " 2>/dev/null");

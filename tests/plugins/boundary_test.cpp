@@ -300,7 +300,7 @@ TEST(Guard, EveryCallOfARun) {
   const std::string data = "data set of plugin 'fixture.one' failed in ", model = "model of plugin 'fixture.one' failed in ";
   ASSERT_EQ(failing_run("experiment.name=good", folder.path), "");
   for (const char* call : {"size", "batches"}) EXPECT_EQ(failing_run(std::string("dataset.fail_in=") + call, folder.path), data + call + ": an exception that is no std::exception");
-  for (const char* call : {"begin_pass", "carried", "own_name", "predict"}) EXPECT_EQ(failing_run(std::string("model.fail_in=") + call, folder.path), model + call + ": a check of LibTorch");
+  for (const char* call : {"begin_pass", "carried", "own_name", "predict", "values"}) EXPECT_EQ(failing_run(std::string("model.fail_in=") + call, folder.path), model + call + ": a check of LibTorch");
   std::ostringstream out;
   EXPECT_THROW(failing_run("model.fail_in=carry", folder.path, folder.path / "good/latest", std::move(out)), std::runtime_error);
   EXPECT_THAT(out.str(), HasSubstr(model + "carry: a check of LibTorch"));

@@ -26,4 +26,13 @@ TEST(Prediction, FieldsWithCommasQuotesAndLinesAreQuoted) {
             "name,likeliest,\"cat, tabby\",dog\n\"a \"\"b\"\".png\",\"cat, tabby\",0.75,0.25\n\"two\nlines.png\",dog,0,1\n");
 }
 
+/// Of numbers that are no probabilities none is likeliest.
+TEST(Prediction, ValuesOfARegressionHaveTheirNamesAlone) {
+  const std::vector<training::Prediction> rows{{"7", {-0.5, 0.25, 2.0}}};
+  EXPECT_EQ(training::csv_of({{}, rows, {"red", "green", "blue"}}), "name,red,green,blue\n7,-0.5,0.25,2\n");
+  EXPECT_EQ(training::csv_of({{}, {{"7", {1.0, 2.0, 3.0, 4.0}}}, {"u", "v"}}), "name,u.0,u.1,v.0,v.1\n7,1,2,3,4\n") << "of two places";
+  EXPECT_EQ(training::csv_of({{}, {}, {"u", "v"}}), "name,u,v\n");
+  EXPECT_THROW(training::csv_of({{}, rows, {"u", "v"}}), std::runtime_error) << "three numbers, two names";
+}
+
 }  // namespace

@@ -75,6 +75,7 @@ class ClassicalFlow final : public zstar::Model, public zstar::Predicts {
     return {flow};
   }
   Tensor predict(const zstar::Batch& batch) override { return forward(batch).back(); }
+  std::vector<std::string> values() const override { return {"u", "v"}; }
 
   Tensor loss(const Tensor& output, const zstar::Batch& batch) override { return flow_loss(output, batch.at("flow"), batch.at("valid")); }
   zstar::Sums measure(const Tensor& output, const zstar::Batch& batch) override {

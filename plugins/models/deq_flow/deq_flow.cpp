@@ -104,6 +104,7 @@ class DeqFlow final : public zstar::Model, public zstar::Predicts, public zstar:
 
   /// Flow [B, 2, H, W].
   Tensor predict(const zstar::Batch& batch) override { return forward(batch).back(); }
+  std::vector<std::string> values() const override { return {"u", "v"}; }
 
   /// \param batch  image1, image2 [B, 3, H, W] of 0 … 255; perhaps flow_init [B, 2, h, w] and hidden_init [B, Dh, h, w], starts at an
   ///   eighth of the size; perhaps sequence and frame, int64 [B], for warm starts

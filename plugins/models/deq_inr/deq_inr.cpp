@@ -52,11 +52,11 @@ class DeqInr final : public SignalModel, public zstar::Carries {
         zstar::choice("supervise", &O::supervise, "which of the sampled states enter the loss: all, or the last alone as published", {"all", "last"})};
   }
 
-  DeqInr(const Options& o, zstar::Host& host) : o_(o), form_(form_of(o.form)), layer_(o.training == "one_pass" ? nullptr : host.layer()) {
+  DeqInr(const Options& o, zstar::Host& host) : SignalModel(host), o_(o), form_(form_of(o.form)), layer_(o.training == "one_pass" ? nullptr : host.layer()) {
     const zstar::Description& data = host.data();
     injection_ = register_module("injection", std::make_shared<Injection>(InjectionOptions{form_, data.at("coordinates"), o.width, o.layers, o.scale, o.alpha, o.window == "free"}));
     cell_ = register_module("f", std::make_shared<Cell>(o.width, o.layers, multiplies(form_), host.norm()));
-    output_ = register_module("output_map", std::make_shared<zstar::nn::Linear>(o.width, data.at("values"), nullptr));
+    output_ = register_module("output_map", std::make_shared<zstar::nn::Linear>(o.width, numbers(), nullptr));
     if (o.training == "cached") points_ = data.at("points");
   }
 

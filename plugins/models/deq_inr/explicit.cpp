@@ -14,10 +14,11 @@ class Stack : public SignalModel {
   void* query(std::string_view id) override { return id == zstar::Exemptions::id ? &exemptions_ : SignalModel::query(id); }
 
  protected:
-  void build(std::int64_t in, std::int64_t width, std::int64_t layers, std::int64_t out) {
+  using SignalModel::SignalModel;
+  void build(std::int64_t in, std::int64_t width, std::int64_t layers) {
     const auto list = register_module("linear_maps", std::make_shared<torch::nn::Module>());
     for (std::int64_t i = 0; i <= layers; ++i)
-      maps_.push_back(list->register_module(std::to_string(i), std::make_shared<Linear>(i == 0 ? in : width, i == layers ? out : width, nullptr)));
+      maps_.push_back(list->register_module(std::to_string(i), std::make_shared<Linear>(i == 0 ? in : width, i == layers ? numbers() : width, nullptr)));
   }
   std::vector<std::shared_ptr<Linear>> maps_;
 
@@ -40,8 +41,8 @@ class Siren final : public Stack {
                       zstar::opt("omega", &O::omega, "ω, frequency of the others", zstar::above(0.0))};
   }
 
-  Siren(const Options& o, zstar::Host& host) : o_(o) {
-    build(host.data().at("coordinates"), o.width, o.layers, host.data().at("values"));
+  Siren(const Options& o, zstar::Host& host) : Stack(host), o_(o) {
+    build(host.data().at("coordinates"), o.width, o.layers);
     for (std::size_t i = 0; i < maps_.size(); ++i) {
       const double fan = static_cast<double>(maps_[i]->weight().size(1)), bound = i == 0 ? 1 / fan : std::sqrt(6 / fan) / o.omega;
       maps_[i]->assign(torch::empty_like(maps_[i]->weight()).uniform_(-bound, bound));
@@ -75,12 +76,12 @@ class FourierNetwork final : public Stack {
                       zstar::choice("end", &O::end, "what the last layer goes through", {"sine", "linear"})};
   }
 
-  FourierNetwork(const Options& o, zstar::Host& host) : o_(o) {
+  FourierNetwork(const Options& o, zstar::Host& host) : Stack(host), o_(o) {
     const std::int64_t d = host.data().at("coordinates");
     const auto embedder = register_module("embedder", std::make_shared<torch::nn::Module>());
     frequencies_ = embedder->register_buffer("bval", torch::randn({d, o.features}) * o.scale);
     amplitudes_ = embedder->register_buffer("aval", torch::ones({o.features}));
-    build(2 * o.features, o.width, o.layers, host.data().at("values"));
+    build(2 * o.features, o.width, o.layers);
   }
 
   std::vector<Tensor> forward(const Batch& batch) override {

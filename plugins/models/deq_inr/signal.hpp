@@ -37,6 +37,21 @@ class SignalModel : public zstar::Model, public zstar::Predicts {
   }
 
   Tensor predict(const Batch& batch) override { return forward(batch).back(); }
+  /// Three values are the colours of a picture.
+  std::vector<std::string> values() const override {
+    if (numbers_ == 1) return {"value"};
+    if (numbers_ == 3) return {"red", "green", "blue"};
+    std::vector<std::string> names;
+    for (std::int64_t k = 0; k < numbers_; ++k) names.push_back("value " + std::to_string(k));
+    return names;
+  }
+
+ protected:
+  explicit SignalModel(zstar::Host& host) : numbers_(host.data().at("values")) {}
+  std::int64_t numbers() const { return numbers_; }
+
+ private:
+  std::int64_t numbers_;
 };
 
 }  // namespace

@@ -13,12 +13,14 @@ namespace zstar {
 /// By query of a model.
 class Predicts {
  public:
-  static constexpr std::string_view id = "zstar.model.predict/1";
+  static constexpr std::string_view id = "zstar.model.predict/2";
   /// What the model says of a batch that may lack labels; called in evaluation mode without gradient. A model that remembers
   /// across batches goes on from the batch before, until begin_pass().
   /// \return  probabilities, rows summing to one: of the classes of every sample [B, classes], of every node of a graph
-  ///   [nodes, classes], or of the token after the last of every sequence [B, tokens]; for regression, the values themselves
+  ///   [nodes, classes], or of the token after the last of every sequence [B, tokens]; of a regression the values(), [B, values, …]
   virtual Tensor predict(const Batch& batch) = 0;
+  /// What a regression predicts, by name ("u", "v"), in the order of axis 1; empty: probabilities.
+  virtual std::vector<std::string> values() const { return {}; }
 
  protected:
   ~Predicts() = default;

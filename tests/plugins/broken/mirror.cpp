@@ -143,6 +143,7 @@ class Tree final : public zstar::Model, public zstar::Carries, public zstar::Ren
   void carry(const std::vector<std::pair<std::string, Tensor>>&) override { maybe_fail("carry"); }
   std::string own_name(const std::string& name) const override { return maybe_fail("own_name"), name; }
   Tensor predict(const zstar::Batch&) override { return maybe_fail("predict"), torch::ones({2, 1}); }
+  std::vector<std::string> values() const override { return maybe_fail("values"), std::vector<std::string>{}; }
   std::vector<Tensor> forward(const zstar::Batch&) override {
     maybe_fail("forward");
     return {inner_->forward(torch::ones({1, 3}, inner_->weight.options()))};
