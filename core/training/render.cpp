@@ -63,6 +63,20 @@ std::vector<std::string> render_samples(Session& session, const RendersSamples& 
   return files;
 }
 
+const char* name_of(Split split) { return split == Split::test ? "test" : split == Split::validation ? "validation" : "training"; }
+
+/// The samples that the model asks for, or the first ones.
+std::vector<std::int64_t> rows_of(Session& session, const Produces& model, Split split, std::int64_t batch_size) {
+  auto rows = of_model(session.model(), "samples", {}, [&] { return model.samples(); });
+  const std::int64_t size = size_of(session.dataset(), split);
+  for (const std::int64_t row : rows)
+    if (row < 0 || row >= size)
+      throw std::runtime_error("the model starts from sample " + std::to_string(row) + " of the " + name_of(split) + " split, which has " + std::to_string(size) + ", numbered from 0" +
+                               "\n  remedy: another number in [model]");
+  if (rows.empty() && size > 0) rows = in_order(std::min(batch_size, size), batch_size)[0];
+  return rows;
+}
+
 }  // namespace
 
 std::vector<std::string> render(const experiment::Experiment& experiment, plugins::Catalogue& catalogue, const std::filesystem::path& from,
@@ -88,8 +102,8 @@ std::vector<std::string> render(const experiment::Experiment& experiment, plugin
   else if (samples && predicts) files = render_samples(session, *samples, *predicts, split, batch_size, folder.string());
   if (!produces) return files;
   torch::manual_seed(seed);
-  const auto batches = in_order(std::min(train.batch_size, size_of(session.dataset(), split)), train.batch_size);
-  const Batch batch = batches.empty() ? Batch() : session.to_device(load_plain(session.dataset(), split, batches[0], seed));
+  const auto rows = rows_of(session, *produces, split, train.batch_size);
+  const Batch batch = rows.empty() ? Batch() : session.to_device(load_plain(session.dataset(), split, rows, seed));
   of_model(session.model(), "produce", batch, [&] {
     for (std::string& file : produces->produce(batch, seed, folder.string())) files.push_back(std::move(file));
   });

@@ -118,6 +118,25 @@ TEST_F(Data, PredictionsOfSignalsAreValues) {
   }
 }
 
+/// The images of the test split that a batch of one does not begin with.
+TEST_F(Data, EveryImageOfASplitCanBeInverted) {
+  const std::string pixels(8 * 8, '\7'), others = pixels.substr(1) + '\xc8';
+  for (const char* sort : {"train", "t10k"}) {
+    folder.write(std::string("mnist/") + sort + "-images-idx3-ubyte", std::string("\0\0\10\3\0\0\0\3\0\0\0\10\0\0\0\10", 16) + pixels + pixels + others);
+    folder.write(std::string("mnist/") + sort + "-labels-idx1-ubyte", std::string("\0\0\10\1\0\0\0\3", 8) + std::string("\0\1\0", 3));
+  }
+  const std::string render = "render " + run("ddim_fashion_mnist", "-s dataset.path=" + at("mnist") + " -s model.width=8 -s model.multipliers=[1] -s model.attention=[] -s train.batch_size=1") +
+                             " -s model.steps=4 -s model.samples=1 -s model.invert_steps=1 -s model.invert_index=";
+  const auto inverted = [&](const std::string& index) {
+    said(render + index + " --out " + at("made" + index));
+    return test::read_file(folder.path / ("made" + index) / "inversion.png");
+  };
+  const std::string first = inverted("0");
+  EXPECT_TRUE(inverted("1") == first) << "of equal images";
+  EXPECT_FALSE(inverted("2") == first);
+  EXPECT_THAT(said(render + "3 --out " + at("none"), 1), HasSubstr("the model starts from sample 3 of the test split, which has 3, numbered from 0\n  remedy: another number in [model]"));
+}
+
 TEST_F(Data, PredictionsOfNodesAreThoseThatTest) {
   write_nodes("amazon");
   const std::string csv = said("predict --checkpoint " + run("ignn_amazon", "-s dataset.path=" + at("amazon")) + " 2>/dev/null");

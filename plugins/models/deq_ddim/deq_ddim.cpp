@@ -1,6 +1,5 @@
 /// \file Diffusion whose sampling is one fixed point over the trajectory. Equations, names and sources: README.md.
 #include <ATen/CPUGeneratorImpl.h>
-#include <torch/optim/adam.h>
 
 #include <chrono>
 #include <filesystem>
@@ -10,8 +9,8 @@
 #include <zstar/nn/winograd.hpp>
 #include <zstar/render.hpp>
 
+#include "inversion.hpp"
 #include "record.hpp"
-#include "trajectory.hpp"
 #include "unet.hpp"
 
 namespace {
@@ -54,7 +53,7 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
     Integers multipliers = {1, 2, 2, 2}, attention = {16};
     bool resample_conv = true, compare = true;
     double dropout = 0.1, beta_first = 1e-4, beta_last = 0.02, eta = 0, invert_lr = 0.005, invert_stop = 0.5;
-    std::string schedule = "linear", sequence = "uniform", sampler = "parallel", mixing = "per_step";
+    std::string schedule = "linear", sequence = "uniform", sampler = "parallel", mixing = "per_step", invert_from = "solved";
   };
   static auto options() {
     using O = Options;
@@ -80,6 +79,8 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
         zstar::opt("samples", &O::samples, "images made", zstar::at_least(1)),
         zstar::opt("invert_steps", &O::invert_steps, "optimiser steps of an inversion of one image of the data; 0: none", zstar::at_least(0)),
         zstar::opt("invert_index", &O::invert_index, "which image of the split that is rendered, in its order", zstar::at_least(0)),
+        zstar::choice("invert_from", &O::invert_from, "where each solve of an inversion starts: solved, at the states of the one before; encoded, at the encoded image in the place of every state, as published",
+                      {"solved", "encoded"}),
         zstar::opt("invert_stop", &O::invert_stop, "the inversion ends at this squared error, a sum over the numbers of the image; 0: after all its steps", zstar::at_least(0.0)),
         zstar::opt("invert_lr", &O::invert_lr, "learning rate of the inversion", zstar::above(0.0))};
   }
@@ -130,8 +131,10 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
     return {{"noise_error", squares / std::max(1.0, numbers), false}};
   }
 
+  std::vector<std::int64_t> samples() const override { return o_.invert_steps > 0 ? std::vector<std::int64_t>{o_.invert_index} : std::vector<std::int64_t>{}; }
+
   std::vector<std::string> produce(const Batch& batch, std::uint64_t seed, const std::string& folder) override {
-    if (o_.invert_steps > 0) expect_at_hand(batch);
+    if (o_.invert_steps > 0 && (!batch.has("images") || batch.at("images").size(0) == 0)) throw std::runtime_error("the data have no images, so that none is inverted\n  remedy: invert_steps = 0");
     const std::filesystem::path where = folder;
     std::vector<std::string> files{(where / "samples.png").string(), (where / "sampling.json").string()};
     Json record{{"steps", schedule().size()}, {"images", o_.samples}};
@@ -153,12 +156,6 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
     for (std::size_t k = 0; k < net.multipliers.size(); ++k) sizes += (k == 0 ? "" : ", ") + std::to_string(net.size >> k);
     for (const std::int64_t a : net.attention)
       if (!net.has_level_of(a)) throw OptionError("attention", "attention at " + std::to_string(a) + " pixels, a size that no level has: " + sizes + "; name some of these, or none: []");
-  }
-  void expect_at_hand(const Batch& batch) const {
-    const std::int64_t handed = batch.has("images") ? batch.at("images").size(0) : 0;
-    if (o_.invert_index >= handed)
-      throw std::runtime_error("invert_index = " + std::to_string(o_.invert_index) + " names none of the " + std::to_string(handed) +
-                               " images at hand, the first batch of the split that is rendered\n  remedy: a smaller index, or a larger train.batch_size");
   }
   /// A solver returns the best finite state that it met: that there were others its reasons say.
   static void expect_finite(const Tensor& images, const Json& record, const std::string& file) {
@@ -213,62 +210,27 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
             {{x_T, std::nullopt}}, /*samples_independent=*/false};
   }
 
-  /// What the inversion of an image found: of the least squared error, before the optimiser's step that follows it.
-  struct Inversion {
-    Tensor latent, image, noise;  ///< noise: n of every step; undefined for η = 0
-    double first = 0, best = INFINITY;
-    std::int64_t steps = 0;
-    std::string ended = "steps";
-  };
-
-  /// \param target  [1, C, H, W]
-  Inversion invert(const Tensor& target, std::uint64_t seed) {
-    const torch::AutoGradMode grad(true);
+  /// \param target  [1, C, H, W] \param noise  n of every step; undefined for η = 0
+  Inversion inverted(const Tensor& target, const Tensor& noise) {
     const Frozen frozen(parameters());
-    const auto steps = schedule();
-    auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
-    Inversion found;
-    if (o_.eta > 0) found.noise = draw(generator, {1, static_cast<std::int64_t>(steps.size()), channels_, size_, size_});
-    const Trajectory map(denoiser(), steps, o_.eta, target, found.noise, o_.chunk);
-    Tensor latent;
-    {
-      const torch::NoGradGuard no_grad;
-      latent = encode(denoiser(), target, rising(), bars_).back().clone();
-    }
-    latent.requires_grad_();
-    torch::optim::Adam adam({latent}, torch::optim::AdamOptions(o_.invert_lr));
-    Tensor rows = latent.detach().repeat({map.steps() + 1, 1, 1, 1});
-    for (; found.steps < o_.invert_steps; ++found.steps) {
-      adam.zero_grad();
-      const zstar::FixedPointMap f([&](const State& z) { return State(with_latent(map, z[0], latent)); });
-      const auto solved = layer_->solve(f, State(rows), {.training = true, .gradient = true});
-      const Tensor image = solved.z()[0].slice(0, map.steps()), loss = (image - target).square().sum();
-      const double error = loss.item<double>();
-      if (found.steps == 0) found.first = error;
-      if (error < found.best) found.best = error, found.image = image.detach().clone(), found.latent = latent.detach().clone();
-      if (!std::isfinite(error) || error <= o_.invert_stop) {
-        found.ended = std::isfinite(error) ? "stop" : "nonfinite";
-        break;
-      }
-      loss.backward();
-      adam.step();
-      rows = solved.fixed_point[0].detach().clone();  // the next solve starts where this one ended
-      rows.narrow(0, 0, 1).copy_(latent.detach());
-    }
-    return found;
+    const Trajectory map(denoiser(), schedule(), o_.eta, target, noise, o_.chunk);
+    return invert(map, target, encode(denoiser(), target, rising(), bars_).back(), *layer_,
+                  {.steps = o_.invert_steps, .lr = o_.invert_lr, .stop = o_.invert_stop, .go_on = o_.invert_from == "solved"});
   }
 
   /// inversion.png and latent.npz. \return the files written
   std::vector<std::string> produce_inversion(const Batch& batch, std::uint64_t seed, const std::filesystem::path& folder, Json& record) {
-    const Tensor target = batch.at("images").narrow(0, o_.invert_index, 1);
-    const Inversion found = invert(target, seed);
+    const Tensor target = batch.at("images").narrow(0, 0, 1);
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+    const Tensor noise = o_.eta > 0 ? draw(generator, {1, static_cast<std::int64_t>(schedule().size()), channels_, size_, size_}) : Tensor();
+    const Inversion found = inverted(target, noise);
     record["inversion_index"] = o_.invert_index, record["inversion_first"] = found.first, record["inversion_best"] = found.best;
     record["inversion_steps"] = found.steps, record["inversion_ended"] = found.ended;
     if (!found.latent.defined()) return {};
     const std::vector<std::string> files{(folder / "inversion.png").string(), (folder / "latent.npz").string()};
     zstar::formats::write_png(files[0], grid(torch::cat({target, found.image}).cpu()));
     std::vector<std::pair<std::string, std::string>> arrays;
-    for (const auto& [name, array] : {std::pair("latent.npy", found.latent), std::pair("image.npy", found.image), std::pair("target.npy", target), std::pair("noise.npy", found.noise)})
+    for (const auto& [name, array] : {std::pair("latent.npy", found.latent), std::pair("image.npy", found.image), std::pair("target.npy", target), std::pair("noise.npy", noise)})
       if (array.defined()) arrays.emplace_back(name, zstar::formats::npy_bytes(array));
     zstar::formats::write_zip(files[1], arrays);
     return files;

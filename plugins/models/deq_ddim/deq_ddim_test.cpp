@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "trajectory.hpp"
+#include "inversion.hpp"
 #include "tests/support/model_host.hpp"
 #include "zstar/formats/arrays.hpp"
 #include "zstar/render.hpp"
@@ -35,7 +35,7 @@ TEST(Schedules, HaveTheirClosedForms) {
   EXPECT_NEAR(cosine[25].item<double>(), bar(0.5) / bar(0), 1e-13);
 }
 
-TEST(Schedules, SequencesHaveAsManyTimesAsSteps) {
+TEST(Schedules, Y29SequencesHaveAsManyTimesAsSteps) {
   for (const std::int64_t s : {1, 7, 30, 333, 1000})
     for (const char* kind : {"uniform", "quad"}) {
       const auto t = times(kind, 1000, s);
@@ -45,17 +45,30 @@ TEST(Schedules, SequencesHaveAsManyTimesAsSteps) {
     }
 }
 
-TEST(Schedules, EmbeddingsAreSinesAndCosines) {
+/// quad for many steps begins with 0, 0, 0, …, and never ends above 0.8 N.
+TEST(Schedules, Y30StepsOfARepeatedTimeChangeNothing) {
+  const auto rising = times("quad", 1000, 1000);
+  EXPECT_EQ(rising.back(), 800);
+  EXPECT_EQ(std::count(rising.begin(), rising.end(), 0), 36) << "k √800/999 < 1 up to k = 35";
+  for (const Step& s : steps_down(rising, alpha_bar(betas("linear", 1e-4, 0.02, 1000)))) {
+    if (s.bar != s.bar_next) continue;
+    EXPECT_NEAR(s.weight(1.0), 0, 1e-15);
+    EXPECT_EQ(s.sigma(1.0), 0);
+  }
+}
+
+TEST(Schedules, Y36EmbeddingsAreSinesAndCosinesOfFrequenciesInTheirOwnPrecision) {
   const Tensor e = embedding(torch::tensor({3.0, 700.0}, doubles()), 9, torch::kFloat64);
   EXPECT_TRUE((e.narrow(1, 0, 4).square() + e.narrow(1, 4, 4).square()).allclose(torch::ones({2, 4}, doubles()), 0, 1e-14));
   EXPECT_EQ(e.select(1, 8).abs().max().item<double>(), 0) << "odd sizes end in a zero";
   EXPECT_NEAR(e[1][3].item<double>(), std::sin(700 * 1e-4), 1e-14) << "the last frequency is 10⁻⁴";
+  EXPECT_NEAR(e[1][1].item<double>(), std::sin(700 * std::pow(10, -4 / 3.0)), 1e-13) << "in single precision 1e-6 away";
 }
 
 class EveryEta : public ::testing::TestWithParam<double> {};
 INSTANTIATE_TEST_SUITE_P(Ddim, EveryEta, ::testing::Values(0.0, 0.5, 1.0));
 
-TEST_P(EveryEta, PlainIterationIsExactStepByStep) {
+TEST_P(EveryEta, Y38PlainIterationIsExactStepByStep) {
   const double eta = GetParam();
   const std::int64_t s = 8;
   const auto steps = steps_down(times("uniform", 1000, s), alpha_bar(betas("linear", 1e-4, 0.02, 1000)));
@@ -133,7 +146,7 @@ TEST(Ddim, PublishedSettingsHaveThePublishedNumberOfParameters) {
   EXPECT_NEAR(static_cast<double>(Built({{"multipliers", Integers{1, 2, 2, 2, 4}}}, 3, 64).parameters()) / 1e6, 78.7, 0.05);
 }
 
-TEST(Ddim, ParallelSamplesAreTheSequentialOnesAndInversionDescends) {
+TEST(Ddim, Y31ParallelSamplesAreTheSequentialOnesAndInversionDescends) {
   torch::manual_seed(3);
   for (const char* mixing : {"per_step", "per_image"}) {
     Built b({{"width", std::int64_t{8}}, {"multipliers", Integers{1, 2}}, {"blocks", std::int64_t{1}}, {"attention", Integers{4}}, {"norm_groups", std::int64_t{4}},
@@ -194,7 +207,7 @@ class Produced : public ::testing::Test {
   Batch batch{{{"images", test::randn({3, 1, 8, 8}, 5).clamp(-1, 1)}}, {}};
 };
 
-TEST_F(Produced, TheRecordSaysHowTheSolveEnded) {
+TEST_F(Produced, Y32TheRecordSaysHowEveryStateOfEveryImageEnded) {
   run({});
   EXPECT_LE(record().at("relative_residual").get<double>(), 1e-9);
   EXPECT_EQ(record().at("reasons").at("converged").get<int>() + record().at("reasons").value("floor", 0), 2 * 4) << "every state of every image";
@@ -206,10 +219,10 @@ TEST_F(Produced, ImagesThatAreNotFiniteAreRefusedAndTheirRecordIsJson) {
   EXPECT_TRUE(record().at("relative_difference").is_null());
 }
 
-TEST_F(Produced, TheLatentKeptIsOfTheErrorItIsNamedFor) {
+TEST_F(Produced, Y34TheLatentKeptIsOfTheErrorItIsNamedFor) {
   for (const double lr : {1e-3, 10.0}) {
-    run({{"invert_steps", std::int64_t{1}}, {"invert_index", std::int64_t{2}}, {"invert_lr", lr}});
-    EXPECT_TRUE(array("target").equal(batch.at("images").narrow(0, 2, 1)));
+    run({{"invert_steps", std::int64_t{1}}, {"invert_lr", lr}});
+    EXPECT_TRUE(array("target").equal(batch.at("images").narrow(0, 0, 1)));
     EXPECT_NEAR((array("image") - array("target")).square().sum().item<double>(), record().at("inversion_best").get<double>(), 1e-9);
     EXPECT_EQ(record().at("inversion_ended"), "steps");
     static Tensor start;
@@ -225,7 +238,52 @@ TEST_F(Produced, AnInversionEndsAtItsError) {
   EXPECT_EQ(record().at("inversion_steps"), 0);
   EXPECT_EQ(record().at("inversion_ended"), "stop");
   EXPECT_EQ(array("noise").sizes(), (std::vector<std::int64_t>{1, 4, 1, 8, 8}));
-  EXPECT_THAT(refusal({{"invert_steps", std::int64_t{5}}, {"invert_index", std::int64_t{3}}}), ::testing::HasSubstr("invert_index = 3 names none of the 3 images"));
+  batch = {};
+  EXPECT_THAT(refusal({{"invert_steps", std::int64_t{5}}}), ::testing::HasSubstr("the data have no images"));
+}
+
+TEST_F(Produced, Y28FewStepsAreSampledAsMany) {
+  for (const std::int64_t steps : {1, 2, 9}) {
+    run({{"steps", steps}});
+    EXPECT_EQ(record().at("steps"), steps);
+    EXPECT_LT(record().at("relative_difference").get<double>(), 1e-6) << steps;  // the solver's 1e-9, through weights up to 80
+  }
+}
+
+TEST_F(Produced, Y37NoStreamOfRandomNumbersIsShifted) {
+  const auto stream = [&](const Settings& more) { return run(more), at::detail::getDefaultCPUGenerator().get_state(); };
+  const Tensor plain = stream({});
+  for (const double eta : {0.0, 0.5})
+    for (const char* sampler : {"parallel", "sequential", "ddpm"}) EXPECT_TRUE(stream({{"eta", eta}, {"sampler", std::string(sampler)}, {"invert_steps", std::int64_t{1}}}).equal(plain)) << sampler;
+  run({{"invert_steps", std::int64_t{1}}});
+  EXPECT_ANY_THROW(array("noise")) << "none is drawn without η";
+}
+
+TEST(Ddim, TheImageToBeInvertedIsAskedFor) {
+  const Built none(small({{"invert_index", std::int64_t{5}}}), 1, 8), fifth(small({{"invert_index", std::int64_t{5}}, {"invert_steps", std::int64_t{1}}}), 1, 8);
+  EXPECT_TRUE(query<Produces>(*none.model)->samples().empty());
+  EXPECT_EQ(query<Produces>(*fifth.model)->samples(), Integers{5});
+}
+
+/// Of all rows the optimiser has the first alone; the others follow from the solve, and the next one starts there.
+TEST(Ddim, Y33EverySolveOfAnInversionStartsFromTheRowsOfTheOneBefore) {
+  const solve::Options options{.tolerance = 1e-12, .max_evaluations = 20, .stall_window = 0};
+  gradient::Layer layer(test::layer("phantom", options, options, "fixed_point", "fixed_point", {{"beta", 0.1}}));
+  const Trajectory map(bend, steps_down(times("uniform", 1000, 4), alpha_bar(betas("linear", 1e-4, 0.02, 1000))), 0, test::randn({1, 1, 2, 2}, 1));
+  const Tensor target = test::randn({1, 1, 2, 2}, 2), start = test::randn({1, 1, 2, 2}, 3);
+  for (const bool go_on : {true, false}) {
+    std::vector<InversionStep> seen;
+    const auto found = invert(map, target, start, layer, {.steps = 3, .lr = 0.05, .go_on = go_on}, [&](const InversionStep& s) { seen.push_back({s.start.clone(), s.rows.detach().clone(), s.gradient.clone(), s.error}); });
+    ASSERT_EQ(seen.size(), 3u);
+    EXPECT_TRUE(seen[0].start.equal(start.repeat({5, 1, 1, 1})));
+    EXPECT_TRUE(seen[1].start[0].allclose(start[0] - 0.05 * seen[0].gradient[0].sign(), 0, 1e-6)) << "the first step of Adam is its rate";
+    for (std::size_t k = 1; k < 3; ++k) {
+      const Tensor before = go_on ? seen[k - 1].rows : seen[0].start;
+      EXPECT_TRUE(seen[k].start.slice(0, 1).allclose(before.slice(0, 1), 0, 1e-9)) << k;  // solved to 1e-12
+      EXPECT_FALSE(seen[k].start[0].equal(seen[k - 1].start[0]));
+    }
+    EXPECT_LT(found.best, found.first);
+  }
 }
 
 TEST(Ddim, SchedulesWithoutNoiseOrWithoutSignalAreRefused) {

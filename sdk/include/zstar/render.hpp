@@ -38,8 +38,10 @@ class RendersSamples {
 /// By query of a model: what it makes out of nothing but a seed, as files.
 class Produces {
  public:
-  static constexpr std::string_view id = "zstar.model.produce/1";
-  /// Called in evaluation mode without gradient. \param batch  of the data, for models that start from one (an image to be inverted)
+  static constexpr std::string_view id = "zstar.model.produce/2";
+  /// Which samples of the split the batch shall hold, for models that start from some (an image to be inverted); empty: the first.
+  virtual std::vector<std::int64_t> samples() const { return {}; }
+  /// Called in evaluation mode without gradient. \param batch  of the data
   /// \return the files written
   virtual std::vector<std::string> produce(const Batch& batch, std::uint64_t seed, const std::string& folder) = 0;
 
