@@ -1,11 +1,10 @@
 /// \file Helpers of DEQ-Flow and sample files: runner flow_tools, kind files.
-#include <sndfile.h>
-
 #include <fstream>
 
 #include "plugins/datasets/flow/augment.hpp"
 #include "plugins/datasets/flow/colours.hpp"
 #include "plugins/datasets/flow/files.hpp"
+#include "plugins/datasets/signals/sounds.hpp"
 #include "plugins/models/deq_flow/correlation.hpp"
 #include "plugins/models/deq_flow/upsample.hpp"
 #include "tests/reference/zoo/zoo.hpp"
@@ -49,11 +48,8 @@ void run_flow_tools(Case& c) {
 }
 
 void compare_sound(Case& c, const fs::path& file) {
-  SF_INFO info{};
-  const std::unique_ptr<SNDFILE, int (*)(SNDFILE*)> in(sf_open(file.c_str(), SFM_READ, &info), sf_close);
-  std::vector<short> samples(static_cast<std::size_t>(info.frames));
-  if (!in || sf_readf_short(in.get(), samples.data(), info.frames) != info.frames) return c.fail(file.string() + " cannot be read");
-  const Tensor values = torch::tensor(std::vector<std::int64_t>(samples.begin(), samples.end())).to(torch::kFloat64);
+  zstar_signals::SoundReader reader(file);
+  const Tensor samples = reader.read(0, reader.size()).samples, values = (samples.flatten() * 32768).round();  // integers of 16 bits
   c.compare("output/wav", values);
   c.compare("output/wav_scaled", values / values.max().abs());
 }
