@@ -34,6 +34,8 @@ const FlowStage flow_stages[] = {
     {"flow_things_base_v1", "anderson", 40, 2, 3, "indexing", false, 60, 120000, 5000},
     {"flow_chairs_huge_v1", "broyden", 36, 6, 1, "sliced", false, 54, 120000, 5000},
     {"flow_things_huge_v1", "broyden", 36, 6, 3, "sliced", false, 54, 120000, 5000},
+    {"flow_things_base_1step_v1", "anderson", 40, 1, 1, "indexing", false, 60, 100000, 5000},
+    {"flow_things_huge_1step_v1", "anderson", 60, 1, 1, "indexing", false, 90, 120000, 5000},
     {"flow_sintel_huge", "broyden", 36, 6, 3, "sliced", false, 54, 120000, 5000},
     {"flow_kitti_huge", "broyden", 36, 6, 1, "sliced", false, 54, 50000, 5000}};
 
