@@ -1,11 +1,44 @@
 /// \file LSUN in its LMDB databases. Layout and source: README.md.
 #include <lmdb.h>
 
+#include <bit>
+#include <cstring>
+#include <fstream>
+
 #include "decoded.hpp"
 
 namespace {
 
 using namespace zstar_images;
+
+/// One of the two headers of a database: numbers that liblmdb uses unseen. \par Source  MDB_page and MDB_meta of liblmdb 0.9 with words of 64 bits
+class Header {
+ public:
+  static_assert(sizeof(std::size_t) == 8 && std::endian::native == std::endian::little);
+  static constexpr std::size_t size = 152;
+  explicit Header(const std::string& bytes) : bytes_(bytes) {}
+
+  std::uint64_t page_size() const { return number<std::uint32_t>(40); }
+  /// \param bytes  of the file
+  bool fits(std::uint64_t bytes) const {
+    if (bytes_.size() != size || number<std::uint32_t>(16) != 0xBEEFC0DE || !std::has_single_bit(page_size()) || page_size() < 512 || page_size() > 65536) return false;
+    const auto last = number<std::uint64_t>(136);
+    const auto tree = [&](std::size_t at) {  // of free pages at 40, of entries at 88
+      const auto root = number<std::uint64_t>(at + 40);
+      return number<std::uint16_t>(at + 6) <= 32 && (root == ~std::uint64_t{0} || (root > 1 && root <= last));
+    };
+    return last < bytes / page_size() && tree(40) && tree(88);
+  }
+
+ private:
+  template <class T>
+  T number(std::size_t at) const {
+    T value{};
+    if (at + sizeof(T) <= bytes_.size()) std::memcpy(&value, bytes_.data() + at, sizeof(T));
+    return value;
+  }
+  std::string bytes_;
+};
 
 /// A database of one split, opened for reading; several threads may read.
 class Database {
@@ -16,9 +49,9 @@ class Database {
     environment_.reset(environment);
     std::error_code absent;
     if (const auto bytes = fs::file_size(folder_ / "data.mdb", absent); !absent) bytes_ = bytes;
+    expect_headers();
     expect(mdb_env_set_mapsize(environment, bytes_));  // LMDB takes more where the database says that it has more pages
     expect(mdb_env_open(environment, folder_.c_str(), MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0));
-    whole();
     Reading reading(*this);
     expect(mdb_dbi_open(reading.transaction, nullptr, 0, &table_));
     MDB_cursor* cursor = nullptr;
@@ -52,14 +85,20 @@ class Database {
     }
     MDB_txn* transaction = nullptr;
   };
-  /// Pages behind the end of the file are mapped, and reading one ends the process: such a file is refused before any is read.
-  void whole() const {
-    MDB_envinfo info{};
-    MDB_stat pages{};
-    expect(mdb_env_info(environment_.get(), &info));
-    expect(mdb_env_stat(environment_.get(), &pages));
-    if (pages.ms_psize == 0 || bytes_ / pages.ms_psize <= info.me_last_pgno)
-      damaged(folder_ / "data.mdb", "is cut short: it has " + std::to_string(bytes_) + " bytes, its " + std::to_string(info.me_last_pgno + 1) + " pages of " + std::to_string(pages.ms_psize) + " need more");
+  /// Both headers, before anything is mapped: reading a page behind the end of the file would end the process.
+  void expect_headers() const {
+    std::ifstream in(folder_ / "data.mdb", std::ios::binary);
+    const auto header = [&](std::uint64_t at) {
+      std::string bytes(Header::size, '\0');
+      in.seekg(static_cast<std::streamoff>(at));
+      in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+      bytes.resize(static_cast<std::size_t>(in.gcount()));
+      return Header(bytes);
+    };
+    const Header first = header(0), second = header(first.page_size());
+    for (const Header& h : {first, second})
+      if (!h.fits(bytes_) || h.page_size() != first.page_size())
+        damaged(folder_ / "data.mdb", "is cut short, or no LMDB database: its " + std::to_string(bytes_) + " bytes are not those that a header of it speaks of");
   }
   void expect(int code) const {
     if (code != 0) damaged(folder_, std::string("cannot be read as an LMDB database: ") + mdb_strerror(code));

@@ -65,6 +65,30 @@ TEST(Lsun, ADatabaseCutAnywhereIsRefused) {
   fs::remove_all(folder);
 }
 
+/// Page size, roots, depths and number of pages stand in two headers, and liblmdb uses them as they are.
+TEST(Lsun, ADatabaseWithADamagedHeaderIsReadOrRefused) {
+  const fs::path folder = fs::temp_directory_path() / ("zstar-lsun-header-" + std::to_string(::getpid())), file = folder / "bedroom_train_lmdb/data.mdb";
+  write_database(file.parent_path(), std::vector<std::string>(12, std::string(9000, 'p')));
+  std::ifstream in(file, std::ios::binary);
+  const std::string whole{std::istreambuf_iterator<char>(in), {}};
+  int refused = 0;
+  for (const std::size_t page : {0, 4096})
+    for (std::size_t at = page + 16; at < page + 144; ++at)
+      for (const int value : {0x00, 0x7f, 0xff}) {
+        std::string changed = whole;
+        changed[at] = static_cast<char>(value);
+        std::ofstream(file, std::ios::binary | std::ios::trunc) << changed;
+        try {
+          const auto data = test::make<Dataset>(Kind::dataset, "lsun", {{"path", folder.string()}, {"category", std::string("bedroom")}});
+        } catch (const std::exception& error) {
+          ++refused;
+          EXPECT_THAT(error.what(), ::testing::AllOf(::testing::HasSubstr("bedroom_train_lmdb"), ::testing::HasSubstr("remedy"))) << at;
+        }
+      }
+  EXPECT_GT(refused, 100);
+  fs::remove_all(folder);
+}
+
 TEST(Lsun, PicturesOfADatabaseComeInTheOrderOfTheirKeys) {
   const fs::path folder = fs::temp_directory_path() / ("zstar-lsun-" + std::to_string(::getpid()));
   fs::create_directories(folder);
