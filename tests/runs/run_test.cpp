@@ -12,7 +12,7 @@ namespace {
 using namespace zstar;
 using namespace zstar::test;
 
-TEST(Run, KilledTwentyTimesEndsWithTheWeightsOfAnUninterruptedRun) {
+TEST(Run, Y16KilledTwentyTimesEndsWithTheWeightsOfAnUninterruptedRun) {
   const Folder whole, killed;
   ASSERT_EQ(exit_code(start(command(whole))), 0);
   std::mt19937 random(3);

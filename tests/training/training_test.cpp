@@ -53,7 +53,7 @@ TEST(Training, DependsOnTheSeedAloneHoweverBatchesAreLoaded) {
   EXPECT_FALSE(with("experiment.seed=2").equal(weights));
 }
 
-TEST(Training, EvaluatesAfterEpochsStepsAndAtTheEnd) {
+TEST(Training, Y18EvaluatesAfterEpochsStepsAndAtTheEnd) {
   EXPECT_EQ(Trained({"train.epochs=5", "train.batch_size=10", "train.eval_every=2"}).steps("test"), (Steps{6, 12, 15}));
   EXPECT_EQ(Trained({"train.steps=8", "train.epochs=9", "train.batch_size=10", "train.eval_every=0", "train.eval_every_steps=3"}).steps("validation"), (Steps{3, 6, 8}));
   EXPECT_EQ(Trained({"train.epochs=2", "train.batch_size=30", "train.eval_every=0"}).steps("test"), (Steps{2}));

@@ -153,7 +153,7 @@ TEST_F(Weights, OfTheOlderFormAreReadAndACutOneIsRefused) {
   EXPECT_TRUE(to == from);
 }
 
-TEST_F(Weights, OfAnotherModelAreListedAndLeaveTheModelAsItIs) {
+TEST_F(Weights, Y3OfAnotherModelAreListedAndLeaveTheModelAsItIs) {
   const Built before(2);
   Built to(2);
   Named tensors = before.named("");

@@ -61,6 +61,21 @@ TEST_F(ImageFiles, AugmentationIsASeededWindowOrMirror) {
   EXPECT_LT(turned, 48);
 }
 
+/// An image to be inverted is the same whatever the seed, though the options mirror those to be trained on.
+TEST_F(ImageFiles, Y39AnImageThatIsNotTrainedOnIsNeverMirrored) {
+  write("data_batch_1.bin", cifar(0, 4)), write("test_batch.bin", cifar(0, 4));
+  fs::create_directories(folder / "celeba/img_align_celeba"), fs::create_directories(folder / "train/a");
+  const Tensor picture = torch::linspace(-1, 1, 178).view({1, 178, 1}).expand({218, 178, 3});
+  formats::write_png((folder / "celeba/img_align_celeba/000001.jpg").string(), picture), formats::write_png((folder / "train/a/1.png").string(), picture);
+  std::ofstream(folder / "celeba/list_eval_partition.txt") << "000001.jpg 0\n";
+  for (const char* name : {"cifar10", "celeba", "image_folder"}) {
+    const auto still = make(name, {{"flip", false}}), mirrored = make(name, {{"flip", true}});
+    const Tensor plain = query<Unaugmented>(*still)->load_unaugmented(Split::train, {0}).at("images");
+    EXPECT_FALSE(plain.flip({3}).equal(plain)) << name;
+    for (int k = 0; k < 8; ++k) EXPECT_TRUE(query<Unaugmented>(*mirrored)->load_unaugmented(Split::train, {0}).at("images").equal(plain)) << name;
+  }
+}
+
 TEST_F(ImageFiles, SplitsAndBatchesCoverEverySampleOnce) {
   write("data_batch_1.bin", cifar(0, 50));
   const auto data = make("cifar10", {{"validation", std::int64_t{10}}});

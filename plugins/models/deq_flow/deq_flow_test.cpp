@@ -64,7 +64,22 @@ TEST(DeqFlow, LookupFarOutsideAndAtNanIsNotACrash) {
   EXPECT_EQ(lookup(volume, torch::full({1, 2, 4, 4}, NAN, f64), 2).size(1), 50);
 }
 
-TEST(DeqFlow, ALevelWithoutPixelsIsRefused) {
+TEST(DeqFlow, Y7CorrelationAndLookupKeepDoublePrecision) {
+  torch::manual_seed(5);
+  const Tensor f1 = torch::randn({1, 3, 4, 5}, f64), d = torch::randn({1, 3, 4, 5}, f64), f2 = torch::randn({1, 3, 4, 5}, f64), at = torch::rand({1, 2, 4, 5}, f64) * 4;
+  const auto of = [&](const Tensor& f) { return lookup(correlation_volume(f, f2, 2), at, 1); };
+
+  EXPECT_THAT((of(f1 + 1e-9 * d) - of(f1)) / 1e-9, near(of(d), 1e-5));  // linear; in single precision nothing is left of the difference
+}
+
+TEST(DeqFlow, Y11AtWholePixelsTheLookupReadsThePixel) {
+  const auto volume = correlation_volume(torch::randn({1, 3, 4, 5}), torch::randn({1, 3, 4, 5}), 1);
+  const Tensor found = lookup(volume, grid_of(1, 4, 5, volume[0].options()), 1);
+  for (std::int64_t p = 0; p < 20; ++p) EXPECT_EQ(found[0][4].flatten()[p].item<float>(), volume[0][0][p].flatten()[p].item<float>()) << p;
+}
+
+TEST(DeqFlow, Y6ALevelWithoutPixelsIsRefusedAndOneOfOnePixelIsFinite) {
+  EXPECT_TRUE(lookup(correlation_volume(torch::randn({1, 2, 2, 2}), torch::randn({1, 2, 2, 2}), 2), torch::rand({1, 2, 2, 2}) * 3, 2).isfinite().all().item<bool>());
   EXPECT_THROW(pyramid(torch::zeros({1, 1, 4, 8}), 4), std::invalid_argument);
   EXPECT_EQ(pyramid(torch::zeros({1, 1, 4, 8}), 3).back().size(2), 1);  // one pixel is a level
 }
@@ -115,13 +130,16 @@ TEST(DeqFlow, ForwardInterpolationMovesAConstantFlowOntoItself) {
 }
 
 struct Small {
-  std::shared_ptr<gradient::Layer> layer = std::make_shared<gradient::Layer>(
-      gradient::LayerParts{test::choice("fixed_point", {.max_evaluations = 4}), test::choice("fixed_point", {.max_evaluations = 4}),
-                           std::shared_ptr<GradientMethod>(test::make<GradientMethod>(Kind::gradient, "phantom", {{"steps", std::vector<std::int64_t>{2}}})), nullptr, {}});
-  test::ModelHost host{layer, nullptr, {}};
+  std::shared_ptr<gradient::Layer> layer;
+  test::ModelHost host;
   std::shared_ptr<Model> model;
 
-  explicit Small(Settings more = {}) {
+  static std::shared_ptr<gradient::Layer> layer_of(const std::string& method, const Settings& settings, const gradient::Options& sampled) {
+    const solve::Options four{.max_evaluations = 4};
+    return std::shared_ptr<gradient::Layer>(new gradient::Layer(test::layer(method, four, four, "fixed_point", "fixed_point", settings, sampled)));
+  }
+  explicit Small(Settings more = {}, const std::string& method = "phantom", const Settings& of_method = {{"steps", std::vector<std::int64_t>{2}}}, const gradient::Options& sampled = {})
+      : layer(layer_of(method, of_method, sampled)), host(layer, nullptr, {}) {
     Settings s{{"encoder", std::vector<std::int64_t>{4, 4, 6}}, {"feature", std::int64_t{8}}, {"hidden", std::int64_t{6}}, {"c1", std::int64_t{6}}, {"c2", std::int64_t{5}},
                {"f1", std::int64_t{4}}, {"f2", std::int64_t{3}}, {"cat", std::int64_t{6}}, {"flow_head", std::int64_t{5}}, {"mask", std::int64_t{4}},
                {"correlation_levels", std::int64_t{2}}, {"correlation_radius", std::int64_t{2}}};
@@ -146,6 +164,47 @@ TEST(DeqFlow, Y2TheNormOfAStridedBlockHasTwoNamesAndIsOneTensor) {
       ASSERT_TRUE(norm && shortcut) << block;
       EXPECT_TRUE(norm->is_same(*shortcut));
     }
+}
+
+/// Hidden state and positions are two tensors; a plain solver and any gradient method take them as one state.
+TEST(DeqFlow, Y8EveryGradientMethodAndSamplingTakesBothTensors) {
+  for (const char* method : {"phantom", "implicit", "jacobian_free"})
+    for (const char* form : {"indexing", "sliced"}) {
+      Small small({}, method, {}, {.states = 2, .form = form});
+      const Batch batch = small.batch();
+      const auto outputs = small.model->forward(batch);
+      EXPECT_EQ(outputs.size(), 2u) << method << ' ' << form;
+      small.model->loss(outputs.back(), batch).backward();
+      for (const auto& p : small.model->named_parameters())
+        if (p.key().starts_with("update_block.")) {
+          EXPECT_TRUE(p.value().grad().defined() && p.value().grad().isfinite().all().item<bool>()) << method << ' ' << p.key();
+        }
+      small.model->eval();
+      const torch::NoGradGuard no_grad;
+      EXPECT_TRUE(small.model->forward(batch).back().isfinite().all().item<bool>()) << method << ' ' << form;
+    }
+}
+
+/// Positions are hundreds of pixels: an absolute 1e-3 of the whole state is not reached, a relative one is.
+TEST(DeqFlow, Y9TheToleranceIsRelativeToTheState) {
+  const FixedPointMap f([](const State& z) { return State(std::vector<Tensor>{0.5 * z[0], 0.9 * z[1] + 30}); });
+  const auto solver = test::make_solver("fixed_point");
+  const auto out = solve::solve(*solver, "fixed_point", f, State(std::vector<Tensor>{torch::ones({1, 4}, f64), torch::zeros({1, 2, 5, 5}, f64)}), {.tolerance = 1e-3, .max_evaluations = 60});
+  EXPECT_EQ(out.report.reasons[0], Reason::converged);
+  EXPECT_GT(out.report.residual[0], 1);
+}
+
+TEST(DeqFlow, Y10TheResidualIsThatOfTheStateThatIsReturned) {
+  Small small;
+  std::vector<Solved> solves;
+  small.layer->record_into(&solves);
+  small.model->eval();
+  const torch::NoGradGuard no_grad;
+  small.model->forward(small.batch());
+  const Solved& solved = solves.back();
+  const State &z = solved.equilibrium.z(), after = solved.map(z);
+  const Tensor squares = (after[0] - z[0]).flatten(1).square().sum(1) + (after[1] - z[1]).flatten(1).square().sum(1);
+  for (std::int64_t i = 0; i < 2; ++i) EXPECT_NEAR(solved.equilibrium.forward.back().residual[static_cast<std::size_t>(i)] / std::sqrt(squares[i].item<double>()), 1, 1e-9);
 }
 
 TEST(DeqFlow, Y17TheStatisticsOfTheContextMoveAfterAValidationAsBefore) {

@@ -98,7 +98,7 @@ TEST_P(EveryForm, StatesCarriedOverStepsReachTheSolvedEquilibrium) {
   }
 }
 
-TEST(DeqInr, StatesAreThoseOfTheirPoints) {
+TEST(DeqInr, Y20StatesAreThoseOfTheirPoints) {
   torch::manual_seed(2);
   Built b("deq_inr", small("siren_like", "cached"), "phantom");
   b.model->forward(points({0, 2, 4}));
@@ -135,7 +135,7 @@ TEST(DeqInr, OnePassIsTheMapOfZero) {
   EXPECT_TRUE(one.solves.empty());
 }
 
-TEST(DeqInr, NegativeWidthsOfWindowsAreClampedUnlessFree) {
+TEST(DeqInr, Y21NegativeWidthsOfWindowsAreClampedUnlessFree) {
   torch::manual_seed(2);
   for (const char* window : {"positive", "free"}) {
     Settings s = small("gabor", "one_pass");
@@ -172,6 +172,30 @@ TEST_P(EveryForm, Y25OnePointIsABatchAndEqualsItselfAmongOthers) {
   EXPECT_TRUE(one.allclose(b.model->forward(all).back().narrow(0, 3, 1), 0, 1e-10));  // both solved to 1e-13
 }
 
+TEST(DeqInr, Y24TheNormOfTheExperimentIsThatOfTheMapAlone) {
+  const Built b("deq_inr", small("gabor", "solve", 2));
+  std::vector<std::string> normed;
+  for (const auto& p : b.model->named_parameters())
+    if (p.key().ends_with("weight_g")) normed.push_back(p.key());
+  EXPECT_EQ(normed, (std::vector<std::string>{"f.layers.0.z_map.weight_g", "f.layers.1.z_map.weight_g"}));
+}
+
+/// There may be several equilibria: what is evaluated is the one that is reached from zero, and its residual is that of the report.
+TEST_P(EveryForm, Y26EvaluationSolvesFromZeroWhateverIsCarried) {
+  const auto [form, layers] = GetParam();
+  torch::manual_seed(2);
+  Built b("deq_inr", small(form, "cached", layers), "phantom");
+  b.model->forward(points());
+  const torch::NoGradGuard no_grad;
+  b.model->eval();
+  const Tensor fresh = b.model->forward(points()).back();
+  query<Carries>(*b.model)->carry({{"states", test::randn({7, 6}, 9) * 100}, {"known", torch::ones({7}, torch::kBool)}});
+  EXPECT_TRUE(b.model->forward(points()).back().equal(fresh));
+  const Solved& solved = b.solves.back();
+  const Tensor z = solved.equilibrium.z()[0], residual = (solved.map(State(z))[0] - z).norm(2, 1);
+  for (std::int64_t i = 0; i < 7; ++i) EXPECT_NEAR(residual[i].item<double>(), solved.equilibrium.forward.back().residual[static_cast<std::size_t>(i)], 1e-14) << i;  // rounding
+}
+
 TEST(DeqInr, Y27TheResidualOfStatesCarriedOnIsShownWhenAskedFor) {
   torch::manual_seed(2);
   Settings asked = small("siren_like", "cached");
@@ -195,7 +219,7 @@ TEST(DeqInr, Y19EverySampledStateIsSupervisedUnlessTheLastAloneIsAskedFor) {
   }
 }
 
-TEST(DeqInr, PsnrIsThatOfClampedPictures) {
+TEST(DeqInr, Y23PsnrIsThatOfClampedPicturesOfPeakOne) {
   const Built b("siren", {{"width", std::int64_t{4}}});
   const Tensor values = torch::tensor({{-1.0, 0.0, 1.0}}, torch::kFloat64), output = torch::tensor({{-3.0, 0.2, 1.0}}, torch::kFloat64);
   const auto metrics = b.model->summarise(b.model->measure(output, {{{"values", values}}, {}}));

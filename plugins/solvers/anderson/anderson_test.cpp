@@ -106,6 +106,31 @@ std::pair<std::vector<Tensor>, Tensor> course(const AffineMap& f, std::int64_t c
   return {all, out.report.statistics.at(0).second};
 }
 
+TEST(Anderson, Y35TheMixingThatIsAskedForIsThatOfTheSteps) {
+  const AffineMap f{matrix_of_norm(6, 0.9, 7), randn({2, 6}, 8)};
+  for (const double beta : {1.0, 0.4}) {
+    const Tensor z1 = course(f, 1, {{"beta", beta}}).first[0];
+    EXPECT_LT(relative_error(z1, beta * f(f.zeros())), 1e-14) << "from zero: (1 − β) 0 + β f(0)";
+  }
+}
+
+/// Budgets too small for mixing, of a call or of a slice: nothing is returned that was not evaluated.
+TEST(Anderson, Y40ABudgetOfOneOrTwoGivesTheBestOfWhatWasEvaluated) {
+  const AffineMap f{matrix_of_norm(6, 0.5, 9), randn({2, 6}, 10)};
+  const auto residual = [&](const Tensor& z) { return (f(z) - z).norm(2, 1); };
+  for (const std::int64_t budget : {1, 2}) {
+    const auto out = run(f.map(), f.zeros(), {.tolerance = 1e-12, .max_evaluations = budget});
+    EXPECT_EQ(out.report.calls, budget);
+    EXPECT_TRUE(out.z[0].allclose(budget == 1 ? f.zeros() : f(f.zeros()), 0, 1e-14)) << budget;
+    for (std::int64_t i = 0; i < 2; ++i) EXPECT_NEAR(out.report.residual[static_cast<std::size_t>(i)], residual(out.z[0])[i].item<double>(), 1e-13) << budget;
+  }
+  const solve::Options six{.tolerance = 1e-12, .max_evaluations = 6};
+  gradient::Layer sliced(layer("phantom", six, six, "anderson", "fixed_point", {}, {.states = 3, .form = "sliced"}));  // two evaluations each
+  const auto e = sliced.solve(f.map(), State(f.zeros()));
+  EXPECT_EQ(e.states.size(), 3u);
+  EXPECT_LT(residual(e.z()[0]).max().item<double>(), 0.1 * residual(f.zeros()).max().item<double>()) << "every slice goes on from the one before";
+}
+
 TEST(Anderson, DampingFollowsTheGain) {  // the first step with a choice, by hand: β = 0.9 − θ/2
   const AffineMap f{matrix_of_norm(12, 0.9, 19), randn({3, 12}, 20)};
   const auto [z, gains] = course(f, 2, {{"adapt", std::string("damping")}});
