@@ -84,6 +84,7 @@ Command complete_command();
 struct Checked {
   plugins::Catalogue catalogue;
   std::optional<experiment::Experiment> experiment;
+  std::string record;  ///< the experiment without what the folder of its own run keeps, as that run records it
   /// \param first  overrides that those of `--set` may overrule \throws experiment::Refused
   Checked(const Arguments& arguments, const std::string& file, std::vector<std::string> first = {});
 };

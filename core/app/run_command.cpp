@@ -34,6 +34,7 @@ int run_experiment(const Arguments& arguments) {
   if (arguments.has("resume") && !std::filesystem::exists(request.resume / "experiment.toml"))
     throw WordError("'" + request.resume.string() + "' is no run folder", "a folder that 'zstar run' made", {}, "'zstar runs' lists them");
   Checked checked(arguments, request.resume.empty() ? file_of(arguments) : (request.resume / "experiment.toml").string());
+  if (!request.resume.empty()) request.record = checked.record;
   if (arguments.has("dry-run")) {
     training::Session session(*checked.experiment, checked.catalogue, std::cerr);
     std::cout << checked.experiment->to_toml();
@@ -113,6 +114,7 @@ Checked::Checked(const Arguments& arguments, const std::string& file, std::vecto
   for (std::string& assignment : arguments.list("set")) overrides.push_back(std::move(assignment));
   if (arguments.has("locked")) overrides.emplace_back("plugins.locked=true");
   experiment = Experiment::read(file, overrides, training::schema(), tables);
+  record = experiment->to_toml();
   const auto kept = kept_with(arguments, file, experiment->at("dataset").part);
   overrides.insert(overrides.begin() + static_cast<std::ptrdiff_t>(first), kept.begin(), kept.end());
   if (!kept.empty()) experiment = Experiment::read(file, overrides, training::schema(), tables);

@@ -101,6 +101,7 @@ struct RunRequest {
   std::int64_t most_steps = -1;  ///< for a smoke run; negative: as the experiment says
   bool terminal = false;         ///< one line that is rewritten, instead of plain lines
   std::string identity;          ///< command line, for the record
+  std::string record;            ///< experiment.toml of the run, where it is not the experiment itself
 };
 
 /// Trains; everything goes to a run folder. Text for people goes to `out`.

@@ -40,7 +40,7 @@ nlohmann::ordered_json record_of(const Session& session, const plugins::Catalogu
 
 /// experiment.toml, run.json and the lock, of a run that begins or goes on at `step`: this build and these plugins from now on, the first command,
 /// and each later one with its step. An experiment that is no longer the same is kept beside the new one.
-void write_record(const fs::path& run, const experiment::Experiment& experiment, nlohmann::ordered_json record, const plugins::Catalogue& catalogue, std::int64_t step) {
+void write_record(const fs::path& run, const std::string& now, nlohmann::ordered_json record, const plugins::Catalogue& catalogue, std::int64_t step) {
   const auto before = [&](const fs::path& file) { return fs::exists(run / file) ? runs::read_whole(run / file) : ""; };  // a run may have been killed before it wrote one
   if (const auto old = nlohmann::ordered_json::parse(before("run.json"), nullptr, /*allow_exceptions=*/false); old.is_object()) {
     if (old.contains("continued")) record["continued"] = old["continued"];
@@ -48,7 +48,7 @@ void write_record(const fs::path& run, const experiment::Experiment& experiment,
     record["command"] = old.value("command", "");
     record["continued"].push_back({{"step", step}, {"command", std::move(command)}});
   }
-  const std::string now = experiment.to_toml(), then = before("experiment.toml");
+  const std::string then = before("experiment.toml");
   if (!then.empty() && then != now) runs::write_whole(run / fmt::format("experiment-until-{:09d}.toml", step), then);
   if (then != now) runs::write_whole(run / "experiment.toml", now);
   runs::write_whole(run / "run.json", record.dump(2) + "\n");
@@ -187,7 +187,8 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   const fs::path run = fresh ? runs::make_run_folder(session.options.runs, session.options.name, request.identity + experiment.to_toml())
                              : fs::canonical(request.resume);
   const runs::FolderLock alone(run);
-  if (fresh) write_record(run, experiment, record_of(session, catalogue, request), catalogue, 0);
+  const std::string asked = request.record.empty() ? experiment.to_toml() : request.record;
+  if (fresh) write_record(run, asked, record_of(session, catalogue, request), catalogue, 0);
   keep(session.dataset(), experiment.at("dataset").part, run);
   Console console(out, request.terminal);
   console.line(heading(experiment, session) + "; run folder " + run.string());
@@ -196,7 +197,7 @@ RunEnd train(const experiment::Experiment& experiment, plugins::Catalogue& catal
   Trainer trainer(experiment, session, run, console);
   if (!fresh) {
     if (!trainer.resume()) console.line("no checkpoint to go on from: the run starts from its first step");
-    write_record(run, experiment, record_of(session, catalogue, request), catalogue, trainer.steps());
+    write_record(run, asked, record_of(session, catalogue, request), catalogue, trainer.steps());
     if (fs::exists(run / "summary.json")) runs::move(run / "summary.json", run / fmt::format("summary-until-{:09d}.json", trainer.steps()));
   }
   auto end = [&] {

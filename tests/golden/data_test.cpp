@@ -150,6 +150,9 @@ TEST_F(Data, ARunKeepsItsVocabulary) {
   const std::string run = this->run("deq_lm_tinyshakespeare", "-s dataset.path=" + at("text.txt") + settings);
   const std::string before = said("predict --checkpoint " + run + " --prompt ab --tokens 8 --temperature 0"), vocabulary = test::read_file(fs::path(run) / "kept/text.vocabulary");
   EXPECT_THAT(vocabulary, StartsWith("zstar vocabulary, character\na\nb\n"));
+  said("run --resume " + run + " --smoke");
+  for (const auto& entry : fs::directory_iterator(run)) EXPECT_THAT(entry.path().filename().string(), Not(StartsWith("experiment-until"))) << "the experiment is the same";
+  EXPECT_THAT(test::read_file(fs::path(run) / "experiment.toml"), HasSubstr("vocabulary = \"\"\n"));
   folder.write("text.txt", "bbbbbbbba bbbbbbbba bbbbbbbba bbbbbbbba bbbbbbbba bbbbbbbba bbbbbbbba\n");  // b is now the most frequent
   EXPECT_EQ(said("predict --checkpoint " + run + " --prompt ab --tokens 8 --temperature 0"), before);
   folder.write("text.txt", "cacacaca cacacaca cacacaca cacacaca cacacaca cacacaca cacacaca cacacaca cacacaca\n");
