@@ -45,7 +45,10 @@ std::vector<Inputs> test_split(const Dataset& data, std::int64_t batch_size) {
 }
 
 std::vector<Inputs> inputs_of(Dataset& data, const std::vector<std::string>& sources, std::int64_t batch_size) {
-  if (const auto* reader = query<ReadsInputs>(data)) return of_data(data, "read", [&] { return reader->read(sources); });
+  if (const auto* reader = query<ReadsInputs>(data)) {
+    std::vector<Inputs> inputs = of_data(data, "read", [&] { return reader->read(sources); });
+    return sources.empty() ? rebatched(inputs, batch_size) : inputs;
+  }
   if (sources.empty()) return test_split(data, batch_size);
   if (query<Tokens>(data)) throw std::runtime_error("the data of this experiment are text: files of inputs are not read, a text is gone on with\n  remedy: give the text itself: --prompt \"$(cat " + sources.front() + ")\"");
   throw std::runtime_error("this data set reads no inputs beside its own files, in which a sample stands with all that belongs to it\n  remedy: leave --input out to predict its test split; other data of its form are named with --set dataset.path=FOLDER");
@@ -68,6 +71,28 @@ class Evaluating {
 };
 
 }  // namespace
+
+std::vector<Inputs> rebatched(const std::vector<Inputs>& inputs, std::int64_t batch_size) {
+  std::vector<Inputs> batches;
+  if (inputs.empty()) return batches;
+  for (const auto& [name, first] : inputs.front().batch.tensors) {
+    std::vector<Tensor> parts;
+    for (const Inputs& part : inputs) parts.push_back(part.batch.at(name));
+    std::size_t at = 0;
+    for (const Tensor& t : torch::cat(parts).split(batch_size)) {
+      if (at == batches.size()) batches.emplace_back();
+      batches[at++].batch.tensors.emplace_back(name, t);
+    }
+  }
+  const auto dealt = [&](auto of) {
+    std::size_t seen = 0;
+    for (const Inputs& part : inputs)
+      for (const auto& value : of(part)) of(batches.at(seen++ / static_cast<std::size_t>(batch_size))).push_back(value);
+  };
+  dealt([](auto& part) -> auto& { return part.batch.ids; });
+  dealt([](auto& part) -> auto& { return part.names; });
+  return batches;
+}
 
 Predictions predict(Session& session, const std::vector<std::string>& sources, std::int64_t batch_size) {
   Predicts& model = predicting(session);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/training/session.hpp"
+#include "zstar/predict.hpp"
 
 namespace zstar::training {
 
@@ -20,7 +21,10 @@ struct Predictions {
   std::vector<std::string> values = {};  ///< names of what a regression predicts; empty: probabilities
 };
 
-/// \param sources  files or folders; empty: the test split, of one graph the nodes that test
+/// What was read, in batches of that size, the last one smaller: samples that do not depend on one another.
+std::vector<Inputs> rebatched(const std::vector<Inputs>& inputs, std::int64_t batch_size);
+
+/// \param sources  files or folders, one after the other; empty: the test split in batches of that size, of one graph the nodes that test
 /// \throws std::runtime_error  if the model predicts nothing, or the data set reads no such inputs
 Predictions predict(Session& session, const std::vector<std::string>& sources, std::int64_t batch_size);
 

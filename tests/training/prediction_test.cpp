@@ -21,6 +21,26 @@ TEST(Prediction, ASmallTemperatureTakesTheLikeliestToken) {
   for (const double t : {1e-3, 1e-300, 5e-324}) EXPECT_TRUE(tempered(p, t).allclose(sure)) << t;
 }
 
+TEST(Prediction, ATestSplitIsPredictedInBatchesOfEvaluation) {
+  const auto part = [](std::int64_t from, std::int64_t count) {
+    const Tensor x = torch::arange(from, from + count);
+    Inputs inputs{{{{"images", x.view({-1, 1})}, {"labels", x}}, {}}, {}};
+    for (std::int64_t i = from; i < from + count; ++i) inputs.batch.ids.push_back(i), inputs.names.push_back("picture " + std::to_string(i));
+    return inputs;
+  };
+  for (const std::vector<Inputs>& read : {std::vector{part(0, 7)}, std::vector{part(0, 1), part(1, 1), part(2, 4), part(6, 1)}}) {
+    const auto batches = training::rebatched(read, 3);
+    ASSERT_EQ(batches.size(), 3u);
+    for (std::size_t k = 0; k < 3; ++k) {
+      const Inputs want = part(3 * static_cast<std::int64_t>(k), k < 2 ? 3 : 1);
+      for (const char* name : {"images", "labels"}) EXPECT_TRUE(batches[k].batch.at(name).equal(want.batch.at(name))) << name << k;
+      EXPECT_EQ(batches[k].batch.ids, want.batch.ids);
+      EXPECT_EQ(batches[k].names, want.names);
+    }
+  }
+  EXPECT_TRUE(training::rebatched({}, 3).empty());
+}
+
 TEST(Prediction, FieldsWithCommasQuotesAndLinesAreQuoted) {
   EXPECT_EQ(training::csv_of({{"cat, tabby", "dog"}, {{"a \"b\".png", {0.75, 0.25}}, {"two\nlines.png", {0.0, 1.0}}}}),
             "name,likeliest,\"cat, tabby\",dog\n\"a \"\"b\"\".png\",\"cat, tabby\",0.75,0.25\n\"two\nlines.png\",dog,0,1\n");
