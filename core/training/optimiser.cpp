@@ -41,10 +41,10 @@ std::unique_ptr<torch::optim::Optimizer> make(const experiment::Section& s, cons
 
 }  // namespace
 
-Optimiser::Optimiser(const experiment::Experiment& experiment, Model& model, std::int64_t total_steps)
+Optimiser::Optimiser(const experiment::Experiment& experiment, Model& model, std::int64_t total_steps, std::int64_t steps_per_epoch)
     : train_(experiment.at("train").as<TrainOptions>()), schedule_(experiment.at("schedule").part),
-      schedule_options_(make_options<ScheduleOptions>(
-          std::tuple_cat(ScheduleOptions::step(), ScheduleOptions::one_cycle(), std::tuple{ScheduleOptions::overlap()}), experiment.at("schedule").options)),
+      schedule_options_(in_steps(make_options<ScheduleOptions>(
+          std::tuple_cat(ScheduleOptions::step(), ScheduleOptions::one_cycle(), std::tuple{ScheduleOptions::overlap()}), experiment.at("schedule").options), steps_per_epoch)),
       total_steps_(total_steps) {
   for (const Tensor& p : model.parameters())
     if (p.requires_grad() && std::none_of(parameters_.begin(), parameters_.end(), [&p](const Tensor& known) { return known.is_same(p); }))

@@ -15,7 +15,7 @@ namespace zstar::training {
 
 class Optimiser {
  public:
-  Optimiser(const experiment::Experiment& experiment, Model& model, std::int64_t total_steps);
+  Optimiser(const experiment::Experiment& experiment, Model& model, std::int64_t total_steps, std::int64_t steps_per_epoch = 1);
 
   void zero_grad();
   /// Clips, steps at the rate of `step`, averages. \return the gradient's 2-norm before clipping

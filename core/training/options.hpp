@@ -151,16 +151,18 @@ struct RmspropOptions {
 /// Options of all schedules; which apply depends on the name.
 struct ScheduleOptions {
   std::int64_t warmup = 0, every = 30, total = 0;
+  std::vector<std::int64_t> at;
   double factor = 0.1, floor = 0.0, start = 0.04;
   bool from_first = false;
-  std::string anneal = "cosine";
+  std::string anneal = "cosine", unit = "steps";
   static auto warm() { return opt("warmup", &ScheduleOptions::warmup, "steps over which the rate rises linearly", at_least(0)); }
   static auto span() { return opt("total", &ScheduleOptions::total, "steps of the whole course; 0: those of the run", at_least(0)); }
   static auto overlap() { return opt("from_first", &ScheduleOptions::from_first, "the course counts from the first step, not from the end of the rise"); }
   static auto lowest() { return opt("floor", &ScheduleOptions::floor, "learning rate at the end", at_least(0.0)); }
   static auto step() {
-    return std::tuple{warm(), opt("every", &ScheduleOptions::every, "steps from one drop to the next", at_least(1)),
-                      opt("factor", &ScheduleOptions::factor, "of a drop", above(0.0))};
+    return std::tuple{warm(), opt("every", &ScheduleOptions::every, "steps from one drop to the next", {1, 1e9}),
+                      opt("at", &ScheduleOptions::at, "steps after which the rate drops, once each; empty: every so many", {1, 1e9}),
+                      choice("unit", &ScheduleOptions::unit, "what every and at count", {"steps", "epochs"}), opt("factor", &ScheduleOptions::factor, "of a drop", above(0.0))};
   }
   static auto one_cycle() {
     return std::tuple{span(), lowest(), opt("warmup", &ScheduleOptions::warmup, "steps of the rise; 0: 30 % of all", at_least(0)),

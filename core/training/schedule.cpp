@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace zstar::training {
 namespace {
@@ -24,11 +25,22 @@ double learning_rate(const std::string& schedule, const ScheduleOptions& o, doub
   }
   if (step < o.warmup) return lr * static_cast<double>(step + 1) / static_cast<double>(o.warmup);
   const std::int64_t from = o.from_first ? 0 : o.warmup, t = step - from;
-  if (schedule == "step") return lr * std::pow(o.factor, static_cast<double>(t / o.every));
+  if (schedule == "step") {
+    const std::int64_t drops = o.at.empty() ? t / o.every : std::count_if(o.at.begin(), o.at.end(), [t](std::int64_t s) { return s <= t; });
+    return lr * std::pow(o.factor, static_cast<double>(drops));
+  }
   const double share = static_cast<double>(t) / static_cast<double>(std::max<std::int64_t>(1, whole - from));
   if (schedule == "cosine") return cosine(lr, o.floor, share);
   if (schedule == "linear") return linear(lr, o.floor, share);
   return lr;
+}
+
+ScheduleOptions in_steps(ScheduleOptions o, std::int64_t steps_per_epoch) {
+  if (std::exchange(o.unit, "steps") == "steps") return o;
+  const std::int64_t steps = std::max<std::int64_t>(1, steps_per_epoch);
+  o.every *= steps;
+  for (std::int64_t& s : o.at) s *= steps;
+  return o;
 }
 
 }  // namespace zstar::training

@@ -56,8 +56,8 @@ Trainer::Trainer(const experiment::Experiment& experiment, Session& session, std
     : experiment_(experiment), session_(session), run_(std::move(run)), console_(console),
       train_(experiment.at("train").as<TrainOptions>()), eval_(experiment.at("eval").as<EvalOptions>()),
       batches_per_epoch_(count_batches(session, session.dataset(), train_.batch_size, static_cast<std::uint64_t>(session.options.seed))),
-      total_steps_(train_.steps.value_or(train_.epochs * ((batches_per_epoch_ + train_.accumulate - 1) / train_.accumulate))),
-      optimiser_(experiment, session.model(), total_steps_), metrics_(run_),
+      total_steps_(train_.steps.value_or(train_.epochs * steps_per_epoch())),
+      optimiser_(experiment, session.model(), total_steps_, steps_per_epoch()), metrics_(run_),
       watch_(session.layer()), penalties_(session.regularizers()), generator_(session.device.is_cuda() ? at::globalContext().defaultGenerator(session.device) : at::detail::getDefaultCPUGenerator()) {
   const bool negative = train_.correction == "linear" ? std::min(1.0, 1 - train_.gamma) + train_.correction_bias < 0 : train_.gamma < 0;
   if (negative && !train_.negative_weights)

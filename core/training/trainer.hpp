@@ -46,6 +46,7 @@ class Trainer {
   struct Clock {
     double data = 0, forward = 0, backward = 0;
   };
+  std::int64_t steps_per_epoch() const { return (batches_per_epoch_ + train_.accumulate - 1) / train_.accumulate; }
   bool train_until_evaluation();
   void step(const Batch& batch);
   double share_of_step() const;
