@@ -54,9 +54,16 @@ class Cifar final : public Images {
           folder_ = folder, python_ = python;
           return;
         }
+    const std::string other = ten ? "train" : "data_batch_1";
+    for (const char* ending : {"", ".bin"})
+      if (!find_file(path, other + ending).empty())
+        throw OptionError("labels", path.string() + " holds " + find_file(path, other + ending).filename().string() + " of the other of the two data sets: " + other_labels());
     throw OptionError("path", path.string() + " holds neither " + first + ".bin of the binary version nor " + first + " of the Python version (or .gz), nor a folder " + folders[0] + " or " +
                                   folders[1] + " with it; name the folder of the data");
   }
+
+  /// The values of the option that read the other of the two data sets.
+  std::string other_labels() const { return labels_ == "ten" ? "labels = \"fine\" (100 classes) or \"coarse\" (20) reads CIFAR-100" : "labels = \"ten\" reads CIFAR-10"; }
 
   fs::path needed(const std::string& name) const {
     const fs::path file = find_file(folder_, name + ending());
@@ -90,8 +97,8 @@ class Cifar final : public Images {
     const Tensor wrong = (found.labels.lt(0) | found.labels.ge(count_of_classes())).nonzero();
     if (wrong.numel() == 0) return found;
     const std::int64_t at = wrong[0].item<std::int64_t>();
-    damaged(file, "has the label " + std::to_string(found.labels[at].item<std::int64_t>()) + " in record " + std::to_string(at) + ", counted from 0; expected one below " +
-                      std::to_string(count_of_classes()) + ": is it another data set?");
+    throw std::runtime_error(file.string() + " has the label " + std::to_string(found.labels[at].item<std::int64_t>()) + " in record " + std::to_string(at) + ", counted from 0; expected one below " +
+                             std::to_string(count_of_classes()) + ", as labels = \"" + labels_ + "\" says\n  remedy: " + other_labels() + "; else fetch the file again, or name another one");
   }
 
   /// Records of one or two label bytes and 3072 pixels in planes; as many as the file holds.
@@ -111,7 +118,7 @@ class Cifar final : public Images {
     unpickled(file, [&](const Value& root) {
       const std::string key = labels_ == "ten" ? "labels" : labels_ + "_labels";
       const Value *data = root.find("data"), *labels = root.find(key);
-      if (!data || !labels) throw FormatError("holds no '" + std::string(data ? key : "data") + "': it is of another data set");
+      if (!data || !labels) throw FormatError("holds no '" + std::string(data ? key : "data") + "'; " + other_labels());
       const Tensor records = zstar::formats::array_of(*data);
       found.labels = torch::tensor(zstar::formats::integers_of(*labels), torch::kInt64);
       if (records.scalar_type() != torch::kUInt8 || records.dim() != 2 || records.size(1) != pixels || records.size(0) != found.labels.numel() || records.size(0) == 0)

@@ -25,6 +25,11 @@ TEST_F(ImageFiles, CifarHundredHasTwoLabels) {
   EXPECT_EQ(fine->load(Split::test, {1}, 1).at("labels").item<std::int64_t>(), 58);
   EXPECT_EQ(coarse->load(Split::test, {1}, 1).at("labels").item<std::int64_t>(), 18);
   EXPECT_TRUE(first_image(*fine).equal(first_image(*coarse)));
+  EXPECT_THAT(refusal("cifar10"), HasSubstr("holds train.bin of the other of the two data sets: labels = \"fine\" (100 classes) or \"coarse\" (20) reads CIFAR-100"));
+  Bytes wrong = cifar(0, 2, 2);
+  wrong[0] = 20;
+  write("train.bin", wrong);
+  EXPECT_THAT(refusal("cifar10", {{"labels", std::string("coarse")}}), HasSubstr("has the label 20 in record 0, counted from 0; expected one below 20, as labels = \"coarse\" says\n  remedy: labels = \"ten\" reads CIFAR-10"));
 }
 
 /// The same records as Python pickles them: planes of bytes in an array, labels in lists.
@@ -58,7 +63,7 @@ TEST_F(ImageFiles, ThePythonVersionOfCifarIsTheBinaryOne) {
   write("cifar-10-batches-py/data_batch_1", cifar_pickle(0, 7, {{"labels", 10}}, 3000));
   EXPECT_THAT(refusal("cifar10"), HasSubstr("holds no image of 3072 bytes for each of its 7 labels"));
   write("cifar-10-batches-py/data_batch_1", cifar_pickle(0, 7, {{"fine_labels", 100}}));
-  EXPECT_THAT(refusal("cifar10"), AllOf(HasSubstr("data_batch_1 holds no 'labels'"), HasSubstr("remedy")));
+  EXPECT_THAT(refusal("cifar10"), AllOf(HasSubstr("data_batch_1 holds no 'labels'; labels = \"fine\""), HasSubstr("remedy")));
   write("cifar-10-batches-py/data_batch_1", cifar_pickle(0, 7, {{"labels", 10}}).substr(0, 900));
   EXPECT_THAT(refusal("cifar10"), HasSubstr("data_batch_1 is no sound pickle: it is cut short"));
   write("train", cifar_pickle(57, 2, {{"fine_labels", 100}, {"coarse_labels", 20}})), write("test", cifar_pickle(57, 2, {{"fine_labels", 100}, {"coarse_labels", 20}}));
@@ -76,6 +81,8 @@ TEST_F(ImageFiles, DamagedCifarFilesAreSaid) {
   wrong[0] = 77;
   write("data_batch_1.bin", wrong);
   EXPECT_THAT(refusal("cifar10"), HasSubstr("data_batch_1.bin has the label 77 in record 0, counted from 0; expected one below 10"));
+  EXPECT_THAT(refusal("cifar10"), HasSubstr("remedy: labels = \"fine\" (100 classes) or \"coarse\" (20) reads CIFAR-100; else fetch the file again"));
+  EXPECT_THAT(refusal("cifar10", {{"labels", std::string("coarse")}}), HasSubstr("holds data_batch_1.bin of the other of the two data sets: labels = \"ten\" reads CIFAR-10"));
   write("data_batch_1.bin", cifar(0, 3)), write("data_batch_2.bin", cifar(0, 3));
   EXPECT_THAT(refusal("cifar10", {{"files", std::int64_t{5}}}), AllOf(HasSubstr("holds no data_batch_3.bin (or .gz)"), HasSubstr("dataset.files=")));
   EXPECT_THAT(refusal("cifar10", {{"validation", std::int64_t{3}}}), HasSubstr("there are 3 training images"));
