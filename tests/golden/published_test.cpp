@@ -71,11 +71,11 @@ const Settled settled[] = {
     {"deq_lm_wikitext103", "gradient.checkpoint", true}, {"deq_lm_wikitext103", "train.eval_every_steps", 5000}, {"deq_lm_wikitext103", "model.eval_memory", nullptr},
     {"deq_seq_wikitext103_ift", "train.eval_every_steps", 5000}, {"deq_seq_wikitext103_ift", "model.eval_memory", nullptr}, {"deq_seq_wikitext103_ift", "solver.max_evaluations", 36},
     {"deq_seq_wikitext103_ift_jac", "train.eval_every_steps", 5000}, {"deq_seq_wikitext103_ift_jac", "model.eval_memory", nullptr},
-    {"deq_seq_wikitext103_anderson", "train.eval_every_steps", 5000}, {"deq_seq_wikitext103_anderson", "solver.max_evaluations", 30},
+    {"deq_seq_wikitext103_anderson", "train.eval_every_steps", 5000}, {"deq_seq_wikitext103_anderson", "solver.max_evaluations", 30}, {"deq_seq_wikitext103_prenorm_jac", "model.pretrain_steps", 32000},
     {"deq_seq_wikitext103_anderson", "gradient.solver.max_evaluations", 36},
     {"deq_seq_wikitext103_anderson_jac", "solver.max_evaluations", 12}, {"deq_seq_wikitext103_anderson_jac", "gradient.solver.max_evaluations", 14},
     {"deq_seq_wikitext103_prenorm_jac", "solver.max_evaluations", 14}, {"deq_seq_wikitext103_prenorm_jac", "gradient.solver.max_evaluations", 15},
-    {"ignn_ppi", "solver.max_evaluations", 41}, {"ignn_amazon", "solver.max_evaluations", 41}, {"ignn_tu", "solver.max_evaluations", 41}, {"mdeq_imagenet", "solver.max_evaluations", 27},
+    {"ignn_ppi", "solver.max_evaluations", 41}, {"ignn_amazon", "solver.max_evaluations", 41}, {"ignn_tu", "solver.max_evaluations", 41}, {"ignn_tu", "schedule.at", nlohmann::json::array({50})}, {"ignn_tu", "schedule.factor", 0.5}, {"mdeq_imagenet", "solver.max_evaluations", 27}, {"mdeq_imagenet", "model.initial", "default"},
     {"ignn_chains_defaults", "solver.max_evaluations", 41}, {"ignn_chains_defaults", "gradient.name", "phantom"}, {"ignn_chains_defaults", "model.dropout", 0.5},
     {"ignn_chains_defaults", "norm.name", "weight_norm"}, {"ignn_chains_defaults", "dataset.length", 10}, {"ignn_chains_defaults", "train.epochs", 2000},
     {"mdeq_cifar10_tiny_ift", "model.pretrain_steps", 6000}, {"mdeq_cifar10_tiny_ift", "model.pretrain_evaluations", 10}, {"mdeq_cifar10_tiny_ift", "model.dropout", 0.25},
@@ -93,6 +93,20 @@ TEST(Published, LanguageModelsMultiscaleModelsAndGraphModelsHaveTheSettingsOfThe
     const auto read = Experiment::read(std::string("experiments/") + s.file + ".toml", {}, training::schema(), tables);
     EXPECT_EQ(nlohmann::json::parse(read.to_json()).at(s.key).at("value"), s.value) << s.file << ": " << s.key;
   }
+}
+
+/// Options that published programs take and do not use are none here, and are refused.
+TEST(Published, Z16OptionsWithoutEffectAreNone) {
+  std::filesystem::current_path(ZSTAR_SOURCE_DIR);
+  const training::CatalogueTables tables(test::catalogue());
+  for (const auto& [file, option] : {std::pair("deq_seq_wikitext103_ift", "blocks=3"), std::pair("deq_lm_wikitext103", "attn_type=0"), std::pair("mdeq_cifar10_small", "fuse_method='sum'"),
+                                     std::pair("mdeq_cifar10_small", "layers=10"), std::pair("ignn_ppi", "dropout=0.5")})
+    try {
+      Experiment::read(std::string("experiments/") + file + ".toml", {std::string("model.") + option}, training::schema(), tables);
+      ADD_FAILURE() << file << " takes " << option;
+    } catch (const experiment::Refused& refused) {
+      EXPECT_NE(std::string(refused.what()).find("unknown option"), std::string::npos) << refused.what();
+    }
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ using zstar::Batch;
 using zstar::State;
 
 struct TransformerOptions {
-  std::int64_t width = 256, heads = 8, inner = 1024, blocks = 1, divisor = 1, memory = 64, window = 0;
+  std::int64_t width = 256, heads = 8, inner = 1024, blocks = 1, divisor = 1, memory = 64, window = 0, pretrain_steps = 0, pretrain_evaluations = 2;
   std::optional<std::int64_t> embedding, eval_memory;
   std::optional<std::vector<std::int64_t>> tied_projections;
   std::vector<std::int64_t> cutoffs;
@@ -61,6 +61,7 @@ class Transformer : public zstar::Model, public zstar::Predicts, public zstar::C
     cell.norm = host.norm();
     cell_ = register_module("func", std::make_shared<Cell>(cell));
     softmax_ = register_module("crit", std::make_shared<AdaptiveSoftmax>(words, *word_emb_, o.initial_std));
+    if (o.pretrain_steps > 0) pretrained_ = register_buffer("pretrained_batches", torch::zeros({}, torch::kInt64));
   }
 
   void* query(std::string_view id) override {
@@ -187,14 +188,24 @@ class Transformer : public zstar::Model, public zstar::Predicts, public zstar::C
     frame.dropout = drops ? o_.dropout : 0;
     frame.attention_dropout = is_training() ? o_.attention_dropout : 0;
 
-    const auto solved = layer_->solve(cell_->map(frame), State(torch::zeros({rows, length, o_.width}, e.options().requires_grad(false))),
-                                      {.training = is_training(), .sample_ids = batch.ids});
-    if (published_lm_) advise(solved);
-    remember(memory, solved.z()[0], frame.u);
+    const auto found = solved(cell_->map(frame), State(torch::zeros({rows, length, o_.width}, e.options().requires_grad(false))), batch);
+    remember(memory, found.back()[0], frame.u);
     std::vector<Tensor> outputs;
-    for (const State& z : solved.states)
+    for (const State& z : found)
       outputs.push_back(drops ? z[0] * mask(batch, "iodrop." + std::to_string(outputs.size() + 1), o_.dropout, {rows, length, 1}) : z[0]);
     return outputs;
+  }
+
+  /// The states that the loss sees: of a solve, or of the unrolled map for the first batches of training, which are counted.
+  std::vector<State> solved(const zstar::FixedPointMap& f, State z, const Batch& batch) {
+    if (is_training() && pretrained_.defined() && pretrained_.item<std::int64_t>() < o_.pretrain_steps) {
+      pretrained_.add_(1);
+      for (std::int64_t k = 0; k < o_.pretrain_evaluations; ++k) z = f(z);
+      return {z};
+    }
+    const auto equilibrium = layer_->solve(f, z, {.training = is_training(), .sample_ids = batch.ids});
+    if (published_lm_) advise(equilibrium);
+    return equilibrium.states;
   }
 
   /// The map of form A has no attracting fixed point: what extrapolates its iterates leads nowhere.
@@ -215,7 +226,7 @@ class Transformer : public zstar::Model, public zstar::Predicts, public zstar::C
   std::shared_ptr<zstar::nn::Normed> injection_;
   std::shared_ptr<Cell> cell_;
   std::shared_ptr<AdaptiveSoftmax> softmax_;
-  Tensor inv_freq_;
+  Tensor inv_freq_, pretrained_;
   Memories training_, evaluation_;
   bool advised_ = false;
 };
@@ -262,7 +273,10 @@ class DeqSeq final : public Transformer {
  public:
   using Options = TransformerOptions;
   static auto options() {
-    return std::tuple_cat(Options::common(), std::tuple{zstar::opt("pre_norm", &Options::pre_norm, "normalise before each part instead of after each sum")});
+    return std::tuple_cat(Options::common(),
+                          std::tuple{zstar::opt("pre_norm", &Options::pre_norm, "normalise before each part instead of after each sum"),
+                                     zstar::opt("pretrain_steps", &Options::pretrain_steps, "training batches at first for which the map is unrolled instead of solved", zstar::at_least(0)),
+                                     zstar::opt("pretrain_evaluations", &Options::pretrain_evaluations, "evaluations of the unrolled map", zstar::at_least(1))});
   }
   DeqSeq(const Options& o, zstar::Host& host) : Transformer(o, /*published_lm=*/false, host) {}
 };
