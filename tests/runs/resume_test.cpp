@@ -119,7 +119,7 @@ TEST(Best, OfAFolderWithoutCheckpointsIsRefused) {
   EXPECT_THAT(said(folder), HasSubstr(folder.path.string() + ": error: the folder holds no checkpoint\n  expected: a checkpoint, or the folder of a run"));
 }
 
-TEST(Best, IsSaidToBeSelectedOnTheTestSplitWhereThereIsNoOther) {
+TEST(Best, Z22IsSaidToBeSelectedOnTheTestSplitWhereThereIsNoOther) {
   const Folder folder;
   ASSERT_EQ(exit_code(start(command(folder, {"train.epochs=2", "dataset.validation=0", "train.patience=5"}), folder.path / "log")), 0);
   EXPECT_THAT(said(folder), AllOf(HasSubstr("note: the data set has no validation split: best.ckpt is selected on the test split, and train.patience goes by it"),

@@ -17,7 +17,7 @@ double corrected_loss(const std::string& correction, const std::string& gamma, i
   return run.records("train").front()["loss"].get<double>();
 }
 
-TEST(Correction, E37EveryStateHasOneWeightAndConstantWeightsAreThatConstant) {
+TEST(Correction, Z31E37EveryStateHasOneWeightAndConstantWeightsAreThatConstant) {
   const double sum = corrected_loss("exp", "1.0", 3), last = corrected_loss("exp", "0.0", 3);
   EXPECT_NEAR(corrected_loss("const", "0.5", 3), 0.5 * sum, 1e-12 * sum);   // one number a state, and no vector of them
   EXPECT_NEAR(corrected_loss("linear", "0.0", 3), sum, 1e-12 * sum);

@@ -12,6 +12,7 @@
 #include "core/runs/compare.hpp"
 #include "core/training/console.hpp"
 #include "core/training/solve_statistics.hpp"
+#include "core/training/trainer.hpp"
 #include "zstar/testing/matchers.hpp"
 
 namespace {
@@ -129,6 +130,27 @@ TEST(Training, RecordsWhatTheSolvesCost) {
   std::getline(csv, header);
   EXPECT_THAT(header, HasSubstr("kind,step,epoch,lr,loss"));
   for (const char* file : {"curves.gp", "curves.dat", "summary.json", "run.json", "experiment.toml"}) EXPECT_TRUE(test::fs::exists(run.run / file)) << file;
+}
+
+/// A penalty that weighs nothing is not computed: it would ask for derivatives of derivatives.
+TEST(Training, Z15PenaltiesAreComputedInTheStepsThatHaveThem) {
+  for (const auto& [how, there] : {std::pair("weight = 0.0", false), std::pair("chance = 0.0", false), std::pair("weight = 0.1", true)}) {
+    const Trained run({"train.epochs=1", "train.batch_size=30", std::string("regularizers=[{ name = \"jacobian\", ") + how + " }]"});
+    EXPECT_EQ(run.failure, "") << how;
+    EXPECT_EQ(run.records("train").front().contains("regularizer_jacobian"), there) << how;
+  }
+}
+
+TEST(Training, Z28EvaluationBuildsNoGraph) {
+  std::ostringstream said;
+  training::Session session(test::small_experiment(), test::all_plugins(), said);
+  std::vector<Solved> solves;
+  session.layer().record_into(&solves);
+  training::evaluate_split(session, Split::test, 10);
+  session.layer().record_into(nullptr);
+  ASSERT_EQ(solves.size(), 1u);
+  EXPECT_FALSE(solves[0].equilibrium.z()[0].requires_grad());
+  EXPECT_EQ(solves[0].equilibrium.gradient_evaluations, 0);
 }
 
 TEST(Training, SaysNoResidualWhereNoneWasMeasured) {  // all steps on the graph, none in the solver

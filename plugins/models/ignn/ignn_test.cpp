@@ -51,8 +51,11 @@ TEST(IgnnProjection, Z41KeepsTheBoundOfAWideRowInSinglePrecision) {
   EXPECT_LT((got.to(torch::kFloat64).abs().sum(1) - 0.03).abs().max().item<double>(), 1e-6);  // ε of numbers near 3, times those kept
 }
 
-TEST(IgnnRadius, IsTheLargestEigenvalueAndExactForChains) {
+TEST(IgnnRadius, Z27IsTheLargestEigenvalueExactForChainsAndTheSameEachTime) {
   const Drawn g(30);
+  const double once = zstar_ignn::spectral_radius(g.indices, g.values, 30);
+  torch::manual_seed(77);
+  EXPECT_EQ(zstar_ignn::spectral_radius(g.indices, g.values, 30), once);
   const double want = torch::linalg_eigvals(g.dense(30)).abs().max().item<double>();
   EXPECT_NEAR(zstar_ignn::spectral_radius(g.indices, g.values, 30), want, 1e-7 * want);  // eigenvalues of a matrix that is not normal
 
@@ -119,9 +122,9 @@ struct Built {
   std::shared_ptr<Model> model;
   std::vector<Solved> solves;
 
-  Built(const std::string& name, Settings settings, const Description& data, const std::string& solver = "fixed_point", const std::shared_ptr<Norm>& norm = nullptr) {
+  Built(const std::string& name, Settings settings, const Description& data, const std::string& solver = "fixed_point", const std::shared_ptr<Norm>& norm = nullptr, std::int64_t evaluations = 400) {
     torch::manual_seed(1);
-    const solve::Options options{.tolerance = 1e-13, .max_evaluations = 400, .stall_window = 0};
+    const solve::Options options{.tolerance = 1e-13, .max_evaluations = evaluations, .stall_window = 0};
     layer.reset(new gradient::Layer(test::layer("implicit", options, options, solver, "fixed_point")));
     layer->record_into(&solves);
     host = std::make_unique<test::ModelHost>(layer, norm, data);
@@ -237,6 +240,30 @@ TEST(IgnnNodes, Z20Z21TheSecondTermIsThatOfNodesAndTheBiasIsUsedNowhere) {
     EXPECT_EQ(built.model->named_parameters()["ig1.Omega_2"].grad().defined(), second) << name;
     EXPECT_TRUE(built.model->named_parameters()["ig1.Omega_1"].grad().defined()) << name;
     EXPECT_FALSE(built.model->named_parameters()["ig1.bias"].grad().defined()) << name;
+  }
+}
+
+/// Of a chain of ten nodes the first has a feature. Nodes that are further away than there were evaluations are at zero still, converged or not.
+TEST(IgnnNodes, Z39EvaluationsCarryInformationOverAsManyEdges) {
+  const torch::NoGradGuard no_grad;
+  Tensor features = torch::zeros({10, 1}, torch::kFloat64);
+  features[0][0] = 1.0;
+  const Batch batch{{{"features", features}, {"adjacency_indices", torch::stack({torch::arange(9), torch::arange(1, 10)})}, {"adjacency_values", torch::ones({9}, torch::kFloat64)},
+                     {"labels", torch::arange(10).remainder(2)}}, {}};
+  std::int64_t before = 0;
+  for (const std::int64_t evaluations : {3, 6, 20}) {
+    Built built("ignn", {{"hidden", std::int64_t{2}}, {"radius", 1.0}}, {{{"features", 1}, {"classes", 2}}}, "fixed_point", nullptr, evaluations);
+    built.model->eval();
+    const auto parameters = built.model->named_parameters();
+    parameters["ig1.W"].fill_(0.3), parameters["ig1.Omega_1"].fill_(1.0), parameters["ig1.Omega_2"].fill_(1.0);
+
+    built.model->forward(batch);
+
+    const std::int64_t reached = built.solves.at(0).equilibrium.fixed_point[0].flatten(0, -2).gt(0).any(1).sum().item<std::int64_t>();
+    EXPECT_LE(reached, evaluations + 1);
+    EXPECT_GT(reached, before);
+    if (evaluations == 20) { EXPECT_EQ(reached, 10) << "the whole chain"; }
+    before = reached;
   }
 }
 

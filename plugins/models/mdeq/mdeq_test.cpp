@@ -21,9 +21,9 @@ struct Built {
   std::shared_ptr<Model> model;
   std::vector<Solved> solves;
 
-  Built(const Settings& settings, const Description& data, bool norm = true, std::int64_t evaluations = 8, double tolerance = 1e-3) {
+  Built(const Settings& settings, const Description& data, bool norm = true, std::int64_t evaluations = 8, double tolerance = 1e-3, const gradient::Options& states = {}) {
     const solve::Options options{.tolerance = tolerance, .max_evaluations = evaluations, .stall_window = 0};
-    layer.reset(new gradient::Layer(test::layer("implicit", options, options, "broyden", "anderson")));
+    layer.reset(new gradient::Layer(test::layer("implicit", options, options, "broyden", "anderson", {}, states)));
     layer->record_into(&solves);
     host = std::make_unique<test::ModelHost>(layer, norm ? std::shared_ptr<Norm>(test::make<Norm>(Kind::norm, "weight_norm")) : nullptr, data);
     model = test::catalogue().create<Model>(Kind::model, "mdeq", settings, *host);
@@ -111,9 +111,114 @@ TEST(Mdeq, Z8SmallInitialWeightsLeaveNormedOnesAlone) {
   torch::manual_seed(1);
   const Built small({}, colour);
   for (const auto& p : small.model->named_parameters()) {
-    if (p.key() == "final_layer.0.weight") EXPECT_NEAR(p.value().std().item<double>(), 0.01, 0.0005);  // 12,800 draws: 0.6 %
-    if (p.key() == "full_stage.branches.0.blocks.0.conv1.weight_v") EXPECT_NEAR(p.value().std().item<double>(), 0.0393, 0.001);  // 1/sqrt(3·216)
+    if (p.key() == "final_layer.0.weight") { EXPECT_NEAR(p.value().std().item<double>(), 0.01, 0.0005); }  // 12,800 draws: 0.6 %
+    if (p.key() == "full_stage.branches.0.blocks.0.conv1.weight_v") { EXPECT_NEAR(p.value().std().item<double>(), 0.0393, 0.001); }  // 1/sqrt(3·216)
   }
+}
+
+/// The published ImageNet program calls no initialiser: convolutions, under the norm or not, are uniform in ±1/sqrt(fan in), as LibTorch draws them.
+TEST(Mdeq, Z9TheImageNetFormKeepsTheDefaultsOfTheFramework) {
+  torch::manual_seed(1);
+  const Built imagenet({{"initial", std::string("default")}, {"norm_fusion", false}}, colour);
+  for (const auto& [name, fan_in] : {std::pair("final_layer.0.weight", 64.0), std::pair("downsample.3.weight", 24.0 * 9), std::pair("full_stage.fuse_layers.1.0.net.0.conv.weight", 24.0 * 9),
+                                     std::pair("full_stage.branches.0.blocks.0.conv1.weight_v", 24.0 * 9)}) {
+    const Tensor w = imagenet.model->named_parameters()[name].detach();
+    const double bound = 1 / std::sqrt(fan_in);
+    EXPECT_LE(w.abs().max().item<double>(), bound * (1 + 1e-6)) << name;
+    EXPECT_NEAR(w.std().item<double>(), bound / std::sqrt(3.0), 0.02 * bound) << name;  // 5000 draws and more
+  }
+}
+
+/// The published training program first passes a batch of noise through the model: its running statistics start from that.
+TEST(Mdeq, Z18RunningStatisticsKnowTrainingBatchesAlone) {
+  Built b(tiny(), tiny_data);
+  const auto statistics = [&](const char* ending) {
+    std::vector<Tensor> found;
+    for (const auto& buffer : b.model->named_buffers())
+      if (buffer.key().ends_with(ending)) found.push_back(buffer.value());
+    EXPECT_FALSE(found.empty());
+    return found;
+  };
+  for (const Tensor& t : statistics("running_mean")) EXPECT_TRUE(t.eq(0).all().item<bool>());
+  for (const Tensor& t : statistics("running_var")) EXPECT_TRUE(t.eq(1).all().item<bool>());
+  b.model->to(torch::kFloat64);
+  b.model->eval();
+  b.model->forward(images(4));
+  for (const Tensor& t : statistics("num_batches_tracked")) EXPECT_EQ(t.item<std::int64_t>(), 0);
+  b.model->train();
+  b.model->forward(images(4));
+  for (const Tensor& t : statistics("num_batches_tracked")) EXPECT_EQ(t.item<std::int64_t>(), 1);
+}
+
+TEST(Mdeq, Z33EvaluationIsOneSolveOfAsManyEvaluationsAsIsSaid) {
+  const torch::NoGradGuard no_grad;
+  for (const std::int64_t evaluations : {0, 1, 5}) {  // none is none, and not a default
+    Built b(tiny(), tiny_data, /*norm=*/true, evaluations, /*tolerance=*/1e-15);
+    b.model->to(torch::kFloat64);
+    b.model->eval();
+    b.model->forward(images(2));
+    ASSERT_EQ(b.solves.size(), 1u);
+    EXPECT_EQ(b.solves[0].equilibrium.forward[0].calls, evaluations);
+  }
+}
+
+TEST(Mdeq, Z36RunningStatisticsMoveOnceForEveryReturnedState) {
+  Built b(tiny(), tiny_data, /*norm=*/true, /*evaluations=*/9, /*tolerance=*/1e-15, {.states = 3});
+  b.model->to(torch::kFloat64);
+  b.model->train();
+  EXPECT_EQ(b.model->forward(images(4)).size(), 3u);
+  for (const auto& buffer : b.model->named_buffers())
+    if (buffer.key().ends_with("num_batches_tracked")) {
+      EXPECT_EQ(buffer.value().item<std::int64_t>(), buffer.key().find("downsample.") == 0 ? 1 : 3) << buffer.key();  // the stem sees the image once
+    }
+}
+
+TEST(Mdeq, Z32BothSidesOfASolveAreOnRecord) {
+  Built b(tiny(), tiny_data);
+  b.model->to(torch::kFloat64);
+  b.model->train();
+  b.model->loss(b.model->forward(images(3)).back(), images(3)).backward();
+  ASSERT_EQ(b.solves.size(), 1u);
+  const Equilibrium& e = b.solves[0].equilibrium;
+  ASSERT_EQ(e.forward.size(), 1u);
+  ASSERT_EQ(e.backward->size(), 1u);
+  EXPECT_EQ(e.forward[0].method, "broyden");
+  EXPECT_EQ(e.backward->front().method, "anderson");
+  for (const Report& r : {e.forward[0], e.backward->front()}) EXPECT_TRUE(r.calls > 0 && r.residual.size() == 3);
+}
+
+/// Group norm takes the scale g of all channels of a group away, but not that of one beside the others.
+TEST(Mdeq, Z34TheScaleBeforeAGroupNormCountsRelativeToItsGroupAlone) {
+  const torch::NoGradGuard no_grad;
+  Built b(tiny(), tiny_data);
+  b.model->to(torch::kFloat64);
+  b.model->eval();
+  Tensor g = b.model->named_parameters()["full_stage.branches.0.blocks.0.conv1.weight_g"];
+  g.mul_(100);  // far above the ε of the norm
+  const auto image = [&] {
+    b.solves.clear();
+    b.model->forward(images(2));
+    return b.solves[0].map(State(std::vector<Tensor>{test::randn({2, 4, 6, 6}, 5), test::randn({2, 6, 3, 3}, 6)}))[0];
+  };
+  const Tensor before = image();
+  g.mul_(3);
+  EXPECT_LT((image() - before).abs().max().item<double>(), 1e-4);  // ε/variance
+  g[0].mul_(3);
+  EXPECT_GT((image() - before).abs().max().item<double>(), 1e-2);
+}
+
+TEST(Mdeq, Z37TheMapChangesNothingThatItIsGiven) {
+  Built b(tiny({{"dropout", 0.3}}), tiny_data);
+  b.model->to(torch::kFloat64);
+  b.model->train();
+  b.model->forward(images(2));
+  const FixedPointMap& f = b.solves.at(0).map;
+  std::vector<Tensor> given{test::randn({2, 4, 6, 6}, 5), test::randn({2, 6, 3, 3}, 6)}, before;
+  const State z(given);
+  for (const Tensor& t : f.captured()) given.push_back(t);
+  for (const Tensor& t : given) before.push_back(t.detach().clone());
+  f(z)[0].sum().backward();
+  for (std::size_t i = 0; i < given.size(); ++i) EXPECT_TRUE(given[i].equal(before[i])) << i;
 }
 
 /// In either memory format the same numbers, up to rounding: forward, and the gradients of all parameters.

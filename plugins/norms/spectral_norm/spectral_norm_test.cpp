@@ -27,7 +27,7 @@ double operator_norm(const F& map, const std::vector<std::int64_t>& sizes) {
 
 Tensor buffer(torch::nn::Module& m, const char* name) { return m.named_buffers()[name]; }
 
-TEST(SpectralNorm, E41HoldsBeforeAnyTrainingInBothModesAndAfterLoading) {
+TEST(SpectralNorm, Z29E41HoldsBeforeAnyTrainingInBothModesAndAfterLoading) {
   for (int seed = 0; seed < 6; ++seed) {
     torch::manual_seed(seed);
     nn::Linear layer(64, 64, spectral_norm());
