@@ -1,4 +1,7 @@
 // The convolution of models against LibTorch's own: values, gradients, second derivatives, formats; float64 and small images go to LibTorch.
+#include <thread>
+
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -69,6 +72,92 @@ TEST(Convolution, OfOtherStridesPaddingsAndGroupsIsLibTorchs) {
   EXPECT_TRUE(torch::equal(zstar::nn::conv2d(x, w, {}, 1, 0), torch::conv2d(x, w, Tensor(), 1, at::IntArrayRef{0, 0})));
   EXPECT_TRUE(torch::equal(zstar::nn::conv2d(x, w, {}, 1, 2, 2), torch::conv2d(x, w, Tensor(), 1, at::IntArrayRef{2, 2}, 2)));
   EXPECT_TRUE(torch::equal(zstar::nn::conv2d(x, grouped, {}, 1, 1, 1, 2), torch::conv2d(x, grouped, Tensor(), 1, at::IntArrayRef{1, 1}, 1, 2)));
+}
+
+/// A tensor as a model may hand it over, of sizes that Winograd's algorithm takes.
+class Views : public testing::Test {
+ protected:
+  static Tensor images() { return torch::randn({2, 32, 20, 24}); }
+  static void expect_agreement(const Tensor& x, const Tensor& w, const std::string& what) {
+    const Tensor a = x.detach().requires_grad_(), b = w.detach().requires_grad_();
+    const Tensor y = zstar::nn::conv2d(a, b, {}, 1, 1), truth = torch::conv2d(a, b, Tensor(), 1, at::IntArrayRef{1, 1});
+    EXPECT_LT(relative(y, truth), 1e-5) << what;
+    EXPECT_EQ(y.suggest_memory_format(), truth.suggest_memory_format()) << what;
+    const auto g = torch::autograd::grad({y.sum()}, {a, b}), true_g = torch::autograd::grad({truth.sum()}, {a, b});  // their seed has strides of zero
+    for (std::size_t k = 0; k < 2; ++k) EXPECT_LT(relative(g[k], true_g[k]), 1e-5) << what << ' ' << k;
+  }
+  Tensor w = torch::randn({40, 32, 3, 3}) / 17;
+};
+
+TEST_F(Views, OfAnyStridesAreTaken) {
+  const Tensor x = images(), last = x.contiguous(at::MemoryFormat::ChannelsLast), wide = torch::randn({2, 64, 20, 24});
+  expect_agreement(x.transpose(2, 3), w, "transposed");
+  expect_agreement(x.flip(3).slice(2, 3, 19), w, "rows in the middle");
+  expect_agreement(wide.slice(1, 0, 64, 2), w, "every second channel");
+  expect_agreement(wide.contiguous(at::MemoryFormat::ChannelsLast).narrow(1, 7, 32), w, "some channels of pixels");
+  expect_agreement(last.narrow(0, 1, 1), w, "one image of pixels");
+  expect_agreement(x.narrow(0, 0, 1).expand({3, 32, 20, 24}), w, "one image three times");
+  expect_agreement(x[0].unsqueeze(3).permute({3, 0, 1, 2}), w, "one image, its axis last in memory");
+  expect_agreement(x.as_strided({1, 32, 20, 24}, {5, 480, 24, 1}), w, "one image, its stride anything");
+  expect_agreement(x, w.transpose(2, 3), "weight transposed");
+  expect_agreement(x, torch::randn({40, 64, 3, 3}).narrow(1, 3, 32), "weight of some channels");
+}
+
+TEST_F(Views, EmptyBatchesAreEmptyAndHaveGradients) {
+  const Tensor none = torch::empty({0, 32, 20, 24}).requires_grad_(), weight = w.clone().requires_grad_();
+  const Tensor y = zstar::nn::conv2d(none, weight, torch::zeros({40}), 1, 1);
+  EXPECT_EQ(y.sizes(), (at::IntArrayRef{0, 40, 20, 24}));
+  y.sum().backward();
+  EXPECT_TRUE(torch::equal(weight.grad(), torch::zeros_like(weight)));
+}
+
+TEST_F(Views, AnImageThatIsNotANumberLeavesTheOthersAsTheyAre) {
+  const Tensor x = torch::randn({5, 32, 21, 23}), clean = zstar::nn::conv2d(x, w, {}, 1, 1);
+  Tensor spoilt = x.clone();
+  spoilt[2].fill_(NAN);
+  const Tensor y = zstar::nn::conv2d(spoilt, w, {}, 1, 1);
+  EXPECT_TRUE(y[2].isnan().all().item<bool>());
+  for (const std::int64_t i : {0, 1, 3, 4}) EXPECT_TRUE(torch::equal(y[i], clean[i])) << i;
+}
+
+TEST_F(Views, InferenceModeIsTaken) {
+  const c10::InferenceMode inference;
+  const Tensor x = images(), b = torch::randn({40});
+  EXPECT_LT(relative(zstar::nn::conv2d(x, w, b, 1, 1), torch::conv2d(x, w, b, 1, at::IntArrayRef{1, 1})), 1e-5);
+}
+
+TEST_F(Views, ABiasThatDoesNotFitIsRefusedAsByLibTorch) {
+  EXPECT_THROW(zstar::nn::conv2d(images(), w, torch::ones({1}), 1, 1), c10::Error);
+  EXPECT_THROW(zstar::nn::conv2d(images(), w, torch::ones({40}, torch::kDouble), 1, 1), std::exception);
+}
+
+/// Values and gradients in numbers of threads that change, in threads of one's own and in a parallel region.
+TEST_F(Views, AnyThreadsAgree) {
+  const Tensor x = images(), seed = torch::randn({2, 40, 20, 24});
+  const auto all = [&] {
+    const Tensor a = x.detach().requires_grad_(), b = w.detach().requires_grad_(), y = zstar::nn::conv2d(a, b, {}, 1, 1);
+    auto found = torch::autograd::grad({y}, {a, b}, {seed});
+    return found.push_back(y.detach()), found;
+  };
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto one = all();
+  const auto expect_same = [&one](const std::vector<Tensor>& found, const char* what) {
+    for (std::size_t k = 0; k < one.size(); ++k) EXPECT_LT(relative(found[k], one[k]), 1e-6) << what << ' ' << k;
+  };
+  at::set_num_threads(2);
+  expect_same(all(), "two");
+  std::vector<std::vector<Tensor>> each(3);
+  std::vector<std::thread> threads;
+  for (auto& found : each) threads.emplace_back([&all, &found] { found = all(); });
+  for (auto& thread : threads) thread.join();
+  for (const auto& found : each) expect_same(found, "a thread of its own");
+  std::vector<std::vector<Tensor>> inside(2);
+  at::parallel_for(0, 2, 1, [&](std::int64_t first, std::int64_t end) {
+    for (std::int64_t i = first; i < end; ++i) inside[static_cast<std::size_t>(i)] = all();
+  });
+  for (const auto& found : inside) expect_same(found, "a parallel region");
+  at::set_num_threads(before);
 }
 
 TEST(Convolution, IsTheSameTwice) {

@@ -12,7 +12,7 @@ namespace zstar::nn {
 
 /// Defined in a plugin that includes `zstar/nn/winograd.hpp`, and null in others.
 namespace winograd {
-[[gnu::weak]] bool pays(const Tensor& x, const Tensor& weight);
+[[gnu::weak]] bool pays(const Tensor& x, const Tensor& weight, const Tensor& bias);
 [[gnu::weak]] Tensor convolve(const Tensor& x, const Tensor& weight, const Tensor& bias);
 }  // namespace winograd
 
@@ -21,7 +21,7 @@ namespace winograd {
 inline Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, at::IntArrayRef stride = 1, at::IntArrayRef padding = 0,
                      at::IntArrayRef dilation = 1, std::int64_t groups = 1) {
   const auto all = [](at::IntArrayRef values) { return std::all_of(values.begin(), values.end(), [](std::int64_t v) { return v == 1; }); };
-  if (winograd::pays != nullptr && groups == 1 && all(stride) && all(padding) && all(dilation) && winograd::pays(x, weight))
+  if (winograd::pays != nullptr && groups == 1 && all(stride) && all(padding) && all(dilation) && winograd::pays(x, weight, bias))
     return winograd::convolve(x, weight, bias);
   return at::conv2d(x, weight, bias, stride, padding, dilation, groups);
 }

@@ -2,10 +2,12 @@
 /// \file 3 × 3 convolutions by Winograd's algorithm F(4×4, 3×3) of oneDNN, which LibTorch does not choose.
 ///
 /// For plugins whose time is that of convolutions: one source of the plugin includes this file, and all its `nn::conv2d` and `nn::Conv2d` take it.
-/// On processors with AVX-512 they need about half the time; their rounding errors are a few times those of LibTorch's. It is empty unless
-/// ZSTAR_ONEDNN is defined, which zstar::onednn does where LibTorch itself links oneDNN as a shared library (Debian's does), so that a
-/// process has one of it.
+/// On processors with AVX-512 they need about half the time; their rounding errors are a few times those of LibTorch's, and a NaN reaches the
+/// whole tiles around it. Without ZSTAR_ONEDNN all goes to LibTorch: zstar::onednn defines it where LibTorch itself links oneDNN 2 as a shared
+/// library (Debian's does), so that a process has one of it.
 /// \par Source  Lavin & Gray, CVPR 2016
+
+#include "zstar/nn/convolution.hpp"
 
 #ifdef ZSTAR_ONEDNN
 #include <algorithm>
@@ -22,8 +24,6 @@
 #include <ATen/ops/empty.h>
 #include <dnnl.hpp>
 #include <torch/csrc/autograd/custom_function.h>
-
-#include "zstar/nn/convolution.hpp"
 
 namespace zstar::nn::winograd {
 
@@ -67,21 +67,24 @@ inline std::optional<Plan> plan(Pass pass, const Sizes& s) {
   return Plan{convolution_backward_weights(d), d.src_desc(), d.diff_weights_desc(), d.diff_dst_desc(), d.scratchpad_desc()};
 }
 
-/// The plan of these sizes, made once in a thread (the algorithm is laid out for its number of threads).
+/// The plan of these sizes, made once in a thread (the algorithm is laid out for its number of threads); valid until the next call. A thread
+/// keeps as many as oneDNN does itself, some 40 kB each.
 inline const std::optional<Plan>& kept_plan(Pass pass, const Sizes& s) {
   static thread_local std::map<std::pair<std::pair<Pass, int>, Sizes>, std::optional<Plan>> plans;
   const auto key = std::pair(std::pair(pass, at::get_num_threads()), s);
   const auto known = plans.find(key);
+  if (known == plans.end() && plans.size() == 1024) plans.clear();
   return known != plans.end() ? known->second : plans.emplace(key, plan(pass, s)).first->second;
 }
 
 /// Enough tiles of 4 × 4 to outweigh the transformed weights, enough channels to outweigh the transformed images (measured: 16 tiles, 32 × 32 channels).
-bool pays(const Tensor& x, const Tensor& w) {
+bool pays(const Tensor& x, const Tensor& w, const Tensor& bias) {
   if (x.dim() != 4 || w.dim() != 4 || w.size(2) != 3 || w.size(3) != 3 || w.size(1) != x.size(1)) return false;
   const auto plain = [](const Tensor& t) {
-    return t.device().is_cpu() && t.scalar_type() == at::kFloat && t.layout() == at::kStrided && !t._fw_grad(0).defined();
+    return t.device().is_cpu() && t.scalar_type() == at::kFloat && t.layout() == at::kStrided && !t.is_neg() && !t._fw_grad(0).defined();
   };
   if (!plain(x) || !plain(w)) return false;
+  if (bias.defined() && (!plain(bias) || bias.dim() != 1 || bias.size(0) != w.size(0))) return false;  // LibTorch's to refuse
   const Sizes s{x.size(0), w.size(1), w.size(0), x.size(2), x.size(3)};
   const std::int64_t tiles = s.images * ((s.height + 3) / 4) * ((s.width + 3) / 4);
   return tiles >= 16 && s.height >= 7 && s.width >= 7 && std::min(s.in, s.out) >= 16 && s.in * s.out >= 1024 &&
@@ -163,10 +166,6 @@ inline void batched(Pass pass, const Triple& operands) {
   }
 }
 
-/// Channels last where the tensor has them so, as LibTorch's convolutions return them.
-inline at::MemoryFormat format_of(const Tensor& x) {
-  return x.is_contiguous(at::MemoryFormat::ChannelsLast) && !x.is_contiguous() ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-}
 inline Tensor images_like(const Tensor& x, std::int64_t channels, at::MemoryFormat format) {
   return at::empty({x.size(0), channels, x.size(2), x.size(3)}, x.options().memory_format(format));
 }
@@ -175,7 +174,7 @@ class Convolution final : public torch::autograd::Function<Convolution> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Tensor& w) {
     context->save_for_backward({x, w});
-    const auto format = format_of(x);
+    const auto format = x.suggest_memory_format();  // as LibTorch's convolutions return it
     const Tensor y = images_like(x, w.size(0), format);
     batched(Pass::forward, {Operand(x, format), Operand(w.contiguous()), Operand(y)});
     return y;
@@ -190,7 +189,7 @@ class Convolution final : public torch::autograd::Function<Convolution> {
       const auto [dx, dw, none] = at::convolution_backward(dy, x, w, c10::nullopt, {1, 1}, {1, 1}, {1, 1}, false, {0, 0}, 1, needs);
       return {dx, dw};
     }
-    const auto format = format_of(x);
+    const auto format = x.suggest_memory_format();
     const Operand result(dy, format);
     Tensor dx, dw;
     if (needs[0]) batched(Pass::input_gradient, {Operand(dx = images_like(x, x.size(1), format)), Operand(w.contiguous()), result});
