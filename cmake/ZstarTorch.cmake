@@ -40,3 +40,13 @@ target_include_directories(zstar_torch SYSTEM INTERFACE
 target_link_libraries(zstar_torch INTERFACE $<BUILD_INTERFACE:${ZSTAR_TORCH_CPU}> $<BUILD_INTERFACE:${ZSTAR_C10}>)
 target_compile_definitions(zstar_torch INTERFACE $<BUILD_INTERFACE:_GLIBCXX_USE_CXX11_ABI=1>)
 target_compile_features(zstar_torch INTERFACE cxx_std_20)
+
+# zstar::onednn: what zstar/nn/winograd.hpp links. Empty unless LibTorch links oneDNN 2 as a shared library: a process is to have one of it.
+add_library(zstar_onednn INTERFACE)
+add_library(zstar::onednn ALIAS zstar_onednn)
+find_package(dnnl QUIET)
+execute_process(COMMAND ${CMAKE_READELF} -d ${ZSTAR_TORCH_CPU} OUTPUT_VARIABLE _needed ERROR_QUIET)
+if(dnnl_FOUND AND dnnl_VERSION_MAJOR EQUAL 2 AND _needed MATCHES "libdnnl\\.so\\.2")
+  target_link_libraries(zstar_onednn INTERFACE DNNL::dnnl)
+  target_compile_definitions(zstar_onednn INTERFACE ZSTAR_ONEDNN)
+endif()
