@@ -176,6 +176,9 @@ std::string csv_of(const Predictions& predictions) {
   for (const std::string& name : names) text += "," + field(name);
   text += "\n";
   for (const Prediction& row : predictions.rows) {
+    if (row.values.empty() || row.values.size() != columns)
+      throw std::runtime_error(fmt::format("the model predicts {} numbers of '{}' and {} of '{}', no rows of one table\n  remedy: inputs of one size at a time",
+                                           columns, predictions.rows.front().name, row.values.size(), row.name));
     text += field(row.name);
     if (probabilities) text += "," + field(names[static_cast<std::size_t>(std::max_element(row.values.begin(), row.values.end()) - row.values.begin())]);
     for (const double v : row.values) text += fmt::format(",{:.6g}", v);

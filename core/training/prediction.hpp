@@ -40,7 +40,7 @@ Tensor tempered(const Tensor& p, double temperature);
 std::string continued(Session& session, const Continuation& request);
 
 /// CSV with a heading, quoted as RFC 4180 says: name, the likeliest class, one column for each class; or name, one column for each value.
-/// \throws std::runtime_error  if the values cannot be those that are named
+/// \throws std::runtime_error  if the values cannot be those that are named, or the rows have not all as many
 std::string csv_of(const Predictions& predictions);
 
 }  // namespace zstar::training

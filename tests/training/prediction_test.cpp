@@ -55,4 +55,9 @@ TEST(Prediction, ValuesOfARegressionHaveTheirNamesAlone) {
   EXPECT_THROW(training::csv_of({{}, rows, {"u", "v"}}), std::runtime_error) << "three numbers, two names";
 }
 
+TEST(Prediction, RowsOfATableHaveAsManyValues) {
+  EXPECT_THROW(training::csv_of({{}, {{"a", {0.5, 0.5}}, {"b", {0.2, 0.3, 0.5}}}}), std::runtime_error) << "the likeliest has no column";
+  EXPECT_THROW(training::csv_of({{}, {{"a", {}}}}), std::runtime_error);
+}
+
 }  // namespace
