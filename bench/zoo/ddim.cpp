@@ -10,11 +10,11 @@
 
 namespace zstar::bench {
 
-std::unique_ptr<ZooWorkload> ddim(const std::string& name, Variant) {
+std::unique_ptr<ZooWorkload> ddim(const std::string& name, Variant variant) {
   const std::int64_t images = name == "deq_ddim_1" ? 1 : 8;
   const solve::Options forward = budget(3);
   auto w = std::make_unique<ZooWorkload>(
-      Recipe{layer("phantom", {{"beta", 0.1}}, "anderson", forward, forward), "weight_norm", {}, {{{"channels", 3}, {"height", 32}, {"width", 32}, {"classes", 10}}}, "deq_ddim",
+      Recipe{layer("phantom", {{"beta", 0.1}}, "anderson", forward, forward, variant), "weight_norm", {}, {{{"channels", 3}, {"height", 32}, {"width", 32}, {"classes", 10}}}, "deq_ddim",
              {{"steps", std::int64_t{20}}, {"samples", images}, {"compare", false}}, {{{"images", torch::rand({images, 3, 32, 32}) * 2 - 1}}, {}}});
   w->optimizer = std::make_unique<torch::optim::Adam>(w->parameters, torch::optim::AdamOptions(2e-4));
   w->clip_norm = 1;
