@@ -2,6 +2,7 @@
 #include <map>
 
 #include <zstar/carried.hpp>
+#include <zstar/nn/pretraining.hpp>
 #include <zstar/predict.hpp>
 
 #include "cell.hpp"
@@ -49,7 +50,7 @@ struct TransformerOptions {
 class Transformer : public zstar::Model, public zstar::Predicts, public zstar::Carries {
  public:
   Transformer(const TransformerOptions& o, bool published_lm, zstar::Host& host)
-      : o_(o), published_lm_(published_lm), layer_(host.layer()), host_(host) {
+      : o_(o), published_lm_(published_lm), layer_(host.layer()), pretraining_(*this, o.pretrain_steps, o.pretrain_evaluations), host_(host) {
     const WordOptions words = word_options(o, host.data().at("tokens"));
     word_emb_ = register_module("word_emb", std::make_shared<Embedding>(words, o.initial_std));
     const auto positions = register_module("pos_emb", std::make_shared<Module>());
@@ -61,7 +62,6 @@ class Transformer : public zstar::Model, public zstar::Predicts, public zstar::C
     cell.norm = host.norm();
     cell_ = register_module("func", std::make_shared<Cell>(cell));
     softmax_ = register_module("crit", std::make_shared<AdaptiveSoftmax>(words, *word_emb_, o.initial_std));
-    if (o.pretrain_steps > 0) pretrained_ = register_buffer("pretrained_batches", torch::zeros({}, torch::kInt64));
   }
 
   void* query(std::string_view id) override {
@@ -197,12 +197,8 @@ class Transformer : public zstar::Model, public zstar::Predicts, public zstar::C
   }
 
   /// The states that the loss sees: of a solve, or of the unrolled map for the first batches of training, which are counted.
-  std::vector<State> solved(const zstar::FixedPointMap& f, State z, const Batch& batch) {
-    if (is_training() && pretrained_.defined() && pretrained_.item<std::int64_t>() < o_.pretrain_steps) {
-      pretrained_.add_(1);
-      for (std::int64_t k = 0; k < o_.pretrain_evaluations; ++k) z = f(z);
-      return {z};
-    }
+  std::vector<State> solved(const zstar::FixedPointMap& f, const State& z, const Batch& batch) {
+    if (auto last = pretraining_.unrolled(f, z, is_training())) return {std::move(*last)};
     const auto equilibrium = layer_->solve(f, z, {.training = is_training(), .sample_ids = batch.ids});
     if (published_lm_) advise(equilibrium);
     return equilibrium.states;
@@ -221,12 +217,13 @@ class Transformer : public zstar::Model, public zstar::Predicts, public zstar::C
   const TransformerOptions o_;
   const bool published_lm_;
   std::shared_ptr<zstar::EquilibriumLayer> layer_;
+  zstar::nn::Pretraining pretraining_;
   zstar::Host& host_;
   std::shared_ptr<Embedding> word_emb_;
   std::shared_ptr<zstar::nn::Normed> injection_;
   std::shared_ptr<Cell> cell_;
   std::shared_ptr<AdaptiveSoftmax> softmax_;
-  Tensor inv_freq_, pretrained_;
+  Tensor inv_freq_;
   Memories training_, evaluation_;
   bool advised_ = false;
 };

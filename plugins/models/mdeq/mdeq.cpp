@@ -1,6 +1,7 @@
 /// \file Multiscale deep equilibrium model for image classification. Equations, names and sources: README.md.
 #include "cell.hpp"
 #include "head.hpp"
+#include "zstar/nn/pretraining.hpp"
 #include "zstar/nn/winograd.hpp"
 #include "zstar/predict.hpp"
 #include "zstar/weight_names.hpp"
@@ -40,7 +41,7 @@ class Mdeq final : public zstar::Model, public zstar::Predicts, public zstar::Re
         zstar::opt("pretrain_evaluations", &O::pretrain_evaluations, "evaluations of the unrolled map", zstar::at_least(1))};
   }
 
-  Mdeq(const Options& o, zstar::Host& host) : o_(checked(o)), layer_(host.layer()) {
+  Mdeq(const Options& o, zstar::Host& host) : o_(checked(o)), layer_(host.layer()), pretraining_(*this, o.pretrain_steps, o.pretrain_evaluations) {
     const zstar::Description& data = host.data();
     stem_ = std::make_unique<Stem>(*this, data.at("channels"), o_.channels[0], o_.halvings, o_.channels.size());
     const CellOptions cell{o_.channels, o_.blocks, o_.groups, o_.expansion, host.norm(), o_.norm_fusion ? host.norm() : nullptr};
@@ -48,7 +49,6 @@ class Mdeq final : public zstar::Model, public zstar::Predicts, public zstar::Re
     head_ = std::make_unique<Head>(*this, o_.channels, o_.head_channels, o_.final_channels, data.at("classes"));
     for (const auto& module : cell_->modules(/*include_self=*/false))
       if (auto* layer = dynamic_cast<zstar::nn::Freezable*>(module.get())) frozen_.push_back(layer);
-    if (o_.pretrain_steps > 0) pretrained_ = register_buffer("pretrained_batches", torch::zeros({}, torch::kInt64));
     if (o_.initial == "small") initialise();
   }
 
@@ -68,11 +68,8 @@ class Mdeq final : public zstar::Model, public zstar::Predicts, public zstar::Re
     const Tensor& images = batch.at("images");
     const Tensor u = stem_->forward(images.contiguous(format(images)));
     const zstar::FixedPointMap f = map(u);
-    State z = start(u);
-    if (unrolling()) {
-      for (std::int64_t k = 0; k < o_.pretrain_evaluations; ++k) z = f(z);
-      return {head_->forward(z.tensors())};
-    }
+    const State z = start(u);
+    if (const auto last = pretraining_.unrolled(f, z, is_training())) return {head_->forward(last->tensors())};
     std::vector<Tensor> outputs;
     for (const State& s : layer_->solve(f, z, {.training = is_training(), .sample_ids = batch.ids}).states)
       outputs.push_back(head_->forward(s.tensors()));
@@ -148,13 +145,6 @@ class Mdeq final : public zstar::Model, public zstar::Predicts, public zstar::Re
     return {std::move(z)};
   }
 
-  /// Whether this batch is one of the first, for which the map is unrolled; counts them.
-  bool unrolling() {
-    if (!is_training() || !pretrained_.defined() || pretrained_.item<double>() >= static_cast<double>(o_.pretrain_steps)) return false;
-    pretrained_.add_(1);
-    return true;
-  }
-
   void initialise() {
     const torch::NoGradGuard no_grad;
     for (const auto& module : modules(/*include_self=*/false))
@@ -165,11 +155,11 @@ class Mdeq final : public zstar::Model, public zstar::Predicts, public zstar::Re
 
   Options o_;
   std::shared_ptr<zstar::EquilibriumLayer> layer_;
+  zstar::nn::Pretraining pretraining_;
   std::unique_ptr<Stem> stem_;
   std::unique_ptr<Head> head_;
   std::shared_ptr<Cell> cell_;
   std::vector<zstar::nn::Freezable*> frozen_;
-  Tensor pretrained_;
 };
 
 }  // namespace
