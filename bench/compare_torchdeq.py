@@ -40,10 +40,18 @@ if not pathlib.Path(args.torchdeq, 'torchdeq').is_dir():
 sys.path.insert(0, args.torchdeq)
 
 
+def built(program):
+    """The path of a program of this tree, which has to be there."""
+    path = pathlib.Path(program)
+    if not path.is_file():
+        sys.exit(f"compare_torchdeq: error: there is no program '{path}'\n  remedy: ninja -C {path.parent.parent} {path.name} builds it")
+    return str(path)
+
+
 def compare_zoo(names):
     here = pathlib.Path(__file__).resolve().parent
     peer = [sys.executable, str(here / 'zoo_peer.py'), '--torchdeq', args.torchdeq]
-    mine = [str(here.parent / 'build/release/bin/bench_zoo')]
+    mine = [built(here.parent / 'build/release/bin/bench_zoo')]
     print('| workload | train, TorchDEQ / zstar (s) | evaluation | peak MB, zstar and TorchDEQ | evaluations of the map, train and evaluation |\n|---|---|---|---|---|')
     for name in names:
         plain = name.removesuffix('_bf16').removesuffix('_lean')  # TorchDEQ has neither
@@ -113,7 +121,7 @@ if args.peer_memory:
     print(peer_memory())
     sys.exit()
 table = {solver: {} for solver in peers}
-ours = subprocess.Popen([args.program, '--serve'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+ours = subprocess.Popen([built(args.program), '--serve'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def our_microseconds(workload, solver):

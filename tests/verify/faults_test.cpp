@@ -64,9 +64,10 @@ std::string table() {
 }
 
 TEST(VerifyFaults, PartsWithoutAFaultPassEveryCheck) {
-  for (const auto& [part, checks] : results())
-    if (healthy(part))
-      for (const Result& r : checks) EXPECT_NE(r.outcome, Outcome::failed) << part << ": " << r.check << ": " << r.why;
+  for (const auto& [part, checks] : results()) {
+    if (!healthy(part)) continue;
+    for (const Result& r : checks) EXPECT_NE(r.outcome, Outcome::failed) << part << ": " << r.check << ": " << r.why;
+  }
 }
 
 TEST(VerifyFaults, EveryFaultIsCaught) {
