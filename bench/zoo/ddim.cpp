@@ -15,7 +15,7 @@ std::unique_ptr<ZooWorkload> ddim(const std::string& name, Variant variant) {
   const solve::Options forward = budget(3);
   auto w = std::make_unique<ZooWorkload>(
       Recipe{layer("phantom", {{"beta", 0.1}}, "anderson", forward, forward, variant), "weight_norm", {}, {{{"channels", 3}, {"height", 32}, {"width", 32}, {"classes", 10}}}, "deq_ddim",
-             {{"steps", std::int64_t{20}}, {"samples", images}, {"compare", false}}, {{{"images", torch::rand({images, 3, 32, 32}) * 2 - 1}}, {}}});
+             {{"steps", std::int64_t{20}}, {"samples", images}, {"compare", false}, {"checkpoint", variant == Variant::lean}}, {{{"images", torch::rand({images, 3, 32, 32}) * 2 - 1}}, {}}});
   w->optimizer = std::make_unique<torch::optim::Adam>(w->parameters, torch::optim::AdamOptions(2e-4));
   w->clip_norm = 1;
   w->evaluation = [](Model& model) {

@@ -11,8 +11,6 @@ using torch::nn::Module;
 using zstar::nn::Conv2d;
 using zstar::nn::ConvOptions;
 
-inline Tensor swish(const Tensor& x) { return x * torch::sigmoid(x); }
-
 inline std::shared_ptr<Conv2d> convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1, bool pad = true) {
   return std::make_shared<Conv2d>(ConvOptions{.in = in, .out = out, .kernel = kernel, .stride = stride, .padding = pad ? kernel / 2 : 0}, nullptr);
 }
@@ -39,7 +37,7 @@ struct ResnetOptions {
   double dropout = 0;
 };
 
-/// conv2(dropout(swish(norm2(conv1(swish(norm1 x)) + proj(swish e))))) + shortcut x.
+/// conv2(dropout(swish(norm2(conv1(swish(norm1 x)) + proj(swish e))))) + shortcut x, with swish x = x σ(x).
 class ResnetBlock final : public Module {
  public:
   explicit ResnetBlock(const ResnetOptions& o) : dropout_(o.dropout) {
@@ -54,10 +52,10 @@ class ResnetBlock final : public Module {
 
   /// \param x  [B, in, H, W] \param e  embedding of the time, [B, embedding]
   Tensor forward(const Tensor& x, const Tensor& e) {
-    Tensor h = conv1_->forward(swish(norm1_->forward(x)));
-    h = h + projection_->forward(swish(e)).unsqueeze(2).unsqueeze(3);
-    h = conv2_->forward(torch::dropout(swish(norm2_->forward(h)), dropout_, is_training()));
-    return h + (shortcut_ ? shortcut_->forward(x) : x);
+    Tensor h = conv1_->forward(torch::silu(norm1_->forward(x)));
+    h += projection_->forward(torch::silu(e)).unsqueeze(2).unsqueeze(3);  // in place: no backward pass needs what a convolution gave
+    h = conv2_->forward(torch::dropout(torch::silu(norm2_->forward(h)), dropout_, is_training()));
+    return h += shortcut_ ? shortcut_->forward(x) : x;
   }
 
  private:

@@ -51,7 +51,7 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
   struct Options {
     std::int64_t width = 128, blocks = 2, norm_groups = 32, times = 1000, steps = 20, samples = 16, chunk = 0, invert_steps = 0, invert_index = 0;
     Integers multipliers = {1, 2, 2, 2}, attention = {16};
-    bool resample_conv = true, compare = true;
+    bool resample_conv = true, compare = true, checkpoint = false;
     double dropout = 0.1, beta_first = 1e-4, beta_last = 0.02, eta = 0, invert_lr = 0.005, invert_stop = 0.5;
     std::string schedule = "linear", sequence = "uniform", sampler = "parallel", mixing = "per_step", invert_from = "solved";
   };
@@ -65,6 +65,7 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
         zstar::opt("norm_groups", &O::norm_groups, "groups of the group norms", zstar::at_least(1)),
         zstar::opt("resample_conv", &O::resample_conv, "convolutions where levels change; without: means and copies"),
         zstar::opt("dropout", &O::dropout, "inside of residual blocks", zstar::from_below(0.0, 1.0)),
+        zstar::opt("checkpoint", &O::checkpoint, "keep no graph of the blocks: backward makes them again"),
         zstar::choice("schedule", &O::schedule, "β of the noise", {"linear", "cosine", "quad", "const", "jsd", "sigmoid", "geometric"}),
         zstar::opt("beta_first", &O::beta_first, "β_0", {.low = 0, .high = 1, .open_low = true}), zstar::opt("beta_last", &O::beta_last, "β_{N−1}", zstar::within(0.0, 1.0)),
         zstar::opt("times", &O::times, "N, times of the noise", zstar::at_least(2)),
@@ -94,7 +95,7 @@ class DeqDdim final : public zstar::Model, public zstar::Produces {
     if (o.steps > o.times) throw OptionError("steps", "steps = " + std::to_string(o.steps) + " is more than times = " + std::to_string(o.times));
     if (o.sequence == "custom" && o.times < 1000) throw OptionError("sequence", "the custom sequence needs times = 1000");
     const UnetOptions net{.channels = channels_, .size = size_, .width = o.width, .blocks = o.blocks, .groups = o.norm_groups, .multipliers = o.multipliers,
-                          .attention = o.attention, .with_conv = o.resample_conv, .dropout = o.dropout};
+                          .attention = o.attention, .with_conv = o.resample_conv, .checkpoint = o.checkpoint, .dropout = o.dropout};
     expect_attended(net);
     unet_ = std::make_shared<Unet>(net);
     for (const auto& child : unet_->named_children()) register_module(child.key(), child.value());  // published names have no prefix

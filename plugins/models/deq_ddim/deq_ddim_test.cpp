@@ -146,6 +146,31 @@ TEST(Ddim, PublishedSettingsHaveThePublishedNumberOfParameters) {
   EXPECT_NEAR(static_cast<double>(Built({{"multipliers", Integers{1, 2, 2, 2, 4}}}, 3, 64).parameters()) / 1e6, 78.7, 0.05);
 }
 
+/// With random masks, a level with attention and one without, and skips that the way up joins.
+TEST(Ddim, CheckpointedBlocksGiveTheSameLossAndGradient) {
+  const auto small = [](bool checkpoint) {
+    torch::manual_seed(4);
+    Built built({{"width", std::int64_t{8}}, {"multipliers", Integers{1, 2}}, {"attention", Integers{4}}, {"norm_groups", std::int64_t{4}}, {"dropout", 0.3}, {"checkpoint", checkpoint}}, 1, 8);
+    built.model->to(torch::kFloat64);
+    return built;
+  };
+  const Built whole = small(false), lean = small(true);
+  const Batch batch{{{"images", test::randn({3, 1, 8, 8}, 5)}}, {}};
+  std::vector<double> losses;
+  for (const Built* each : {&whole, &lean}) {
+    torch::manual_seed(6);
+    const Tensor loss = each->model->loss(each->model->forward(batch).back(), batch);
+    loss.backward();
+    losses.push_back(loss.item<double>());
+  }
+  EXPECT_EQ(losses[0], losses[1]);
+  const auto p = whole.model->parameters(), q = lean.model->parameters();
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    ASSERT_TRUE(p[i].grad().defined() && q[i].grad().defined()) << i;
+    EXPECT_TRUE(q[i].grad().allclose(p[i].grad(), 1e-10, 1e-12)) << i;
+  }
+}
+
 TEST(Ddim, Y31ParallelSamplesAreTheSequentialOnesAndInversionDescends) {
   torch::manual_seed(3);
   for (const char* mixing : {"per_step", "per_image"}) {

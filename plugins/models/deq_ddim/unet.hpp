@@ -1,6 +1,8 @@
 #pragma once
 /// \file The diffusion U-Net ε(x, t), under its published names. Equations: README.md.
 
+#include <zstar/nn/checkpoint.hpp>
+
 #include "blocks.hpp"
 #include "schedule.hpp"
 
@@ -10,7 +12,7 @@ namespace {
 struct UnetOptions {
   std::int64_t channels = 3, size = 32, width = 128, blocks = 2, groups = 32;
   Integers multipliers = {1, 2, 2, 2}, attention = {16};  ///< widths of the levels in multiples of `width`; resolutions with attention
-  bool with_conv = true;
+  bool with_conv = true, checkpoint = false;
   double dropout = 0;
 
   bool has_level_of(std::int64_t pixels) const {
@@ -42,21 +44,21 @@ class Unet final : public Module {
 
   /// \param x  [B, C, H, W] \param t  times [B] \return the noise predicted, like x
   Tensor forward(const Tensor& x, const Tensor& t) {
-    const Tensor e = dense1_->forward(swish(dense0_->forward(embedding(t, o_.width, x.scalar_type()))));
+    const Tensor e = dense1_->forward(torch::silu(dense0_->forward(embedding(t, o_.width, x.scalar_type()))));
     std::vector<Tensor> skips{conv_in_->forward(x)};
     for (const Level& level : down_) {
-      for (std::size_t j = 0; j < level.blocks.size(); ++j) skips.push_back(level.apply(j, skips.back(), e));
+      for (std::size_t j = 0; j < level.blocks.size(); ++j) skips.push_back(apply(level, j, {skips.back()}, e));
       if (level.down) skips.push_back(level.down->forward(skips.back()));
     }
     Tensor h = middle2_->forward(middle_attention_->forward(middle1_->forward(skips.back(), e)), e);
     for (auto level = up_.rbegin(); level != up_.rend(); ++level) {
       for (std::size_t j = 0; j < level->blocks.size(); ++j) {
-        h = level->apply(j, torch::cat({h, skips.back()}, 1), e);
+        h = apply(*level, j, {h, skips.back()}, e);
         skips.pop_back();
       }
       if (level->up) h = level->up->forward(h);
     }
-    return conv_out_->forward(swish(norm_out_->forward(h)));
+    return conv_out_->forward(torch::silu(norm_out_->forward(h)));
   }
 
  private:
@@ -65,12 +67,16 @@ class Unet final : public Module {
     std::vector<std::shared_ptr<AttentionBlock>> attentions;  ///< as many as blocks, or none
     std::shared_ptr<Downsample> down;
     std::shared_ptr<Upsample> up;
-
-    Tensor apply(std::size_t j, const Tensor& x, const Tensor& e) const {
-      const Tensor h = blocks[j]->forward(x, e);
-      return attentions.empty() ? h : attentions[j]->forward(h);
-    }
   };
+
+  /// Block j of a level, and the attention after it. \param inputs  whose channels come into it together
+  Tensor apply(const Level& level, std::size_t j, const std::vector<Tensor>& inputs, const Tensor& e) const {
+    const auto evaluated = [block = level.blocks[j], attention = level.attentions.empty() ? nullptr : level.attentions[j], inputs, e] {
+      const Tensor h = block->forward(inputs.size() == 1 ? inputs.front() : torch::cat(inputs, 1), e);
+      return std::vector<Tensor>{attention ? attention->forward(h) : h};
+    };
+    return (o_.checkpoint ? zstar::nn::checkpoint(evaluated, e.device()) : evaluated()).front();
+  }
 
   std::shared_ptr<ResnetBlock> resnet(std::int64_t in, std::int64_t out) const {
     return std::make_shared<ResnetBlock>(ResnetOptions{.in = in, .out = out, .embedding = 4 * o_.width, .groups = o_.groups, .dropout = o_.dropout});
