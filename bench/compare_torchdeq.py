@@ -70,7 +70,7 @@ def compare_zoo(names):
 
 if args.zoo is not None:
     compare_zoo(args.zoo or ['mdeq_small', 'mdeq_small_bf16', 'mdeq_small_lean', 'mdeq_large', 'mdeq_large_bf16', 'mdeq_large_lean', 'deq_lm', 'deq_lm_ift', 'deq_seq_ift', 'ignn_chains', 'ignn_ppi',
-                                'deq_flow', 'deq_flow_lean', 'deq_inr', 'deq_inr_lean', 'deq_ddim_1', 'deq_ddim_8'])
+                                'deq_flow', 'deq_flow_lean', 'deq_inr', 'deq_inr_lean', 'deq_ddim_1', 'deq_ddim_8', 'deq_ddim_8_lean'])
     sys.exit()
 
 import torch
