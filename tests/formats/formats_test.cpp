@@ -73,6 +73,14 @@ TEST(Formats, ArraysInFortransOrderBigEndianAndUnsignedAreRead) {
   EXPECT_TRUE(array_of(std::string_view("\xff\xff\x01\x00", 4), "<u2", {2}, false).equal(torch::tensor({65535, 1}, torch::kInt32)));
 }
 
+TEST(Formats, AnArrayWhoseHeaderEndsTooSoonIsRefused) {
+  const auto with = [](std::string header) { return std::string("\x93NUMPY\1\0", 8) + static_cast<char>(header.size()) + '\0' + header + std::string(8, '\0'); };
+  const std::string whole = "{'descr': '<f8', 'shape': (1,), 'fortran_order': False}";
+  EXPECT_TRUE(read_npy(with(whole)).equal(torch::zeros({1}, torch::kDouble)));
+  for (const char* header : {"{'descr': '<f8', 'shape': (1,), 'fortran_order':  ", "{'shape': (1,), 'fortran_order': False, 'descr': ", "{'descr': '<f8', 'fortran_order': False, 'shape': "})
+    EXPECT_THROW(read_npy(with(header)), FormatError) << header;
+}
+
 /// OrderedDict([('w', tensor)]) with a metadata attribute, as a class of its own, wrapped in a dict: what training programs save.
 std::string training_checkpoint(bool evil) {
   PickleWriter w;

@@ -78,12 +78,14 @@ inline Tensor read_npy(std::string_view bytes) {
   const auto after = [&](const std::string& key) {
     const auto at = header.find("'" + key + "':");
     if (at == std::string::npos) throw FormatError("has an array whose header lacks '" + key + "'");
-    return header.find_first_not_of(' ', at + key.size() + 3);
+    const auto value = header.find_first_not_of(' ', at + key.size() + 3);
+    if (value == std::string::npos) throw FormatError("has an array whose header ends before '" + key + "'");
+    return value;
   };
   const auto quote = after("descr"), open = after("shape"), order = after("fortran_order");
-  if (quote == std::string::npos || header[quote] != '\'') throw FormatError("has an array of records; read are arrays of numbers");
+  if (header[quote] != '\'') throw FormatError("has an array of records; read are arrays of numbers");
   const auto end = header.find('\'', quote + 1), close = header.find(')', open);
-  if (end == std::string::npos || open == std::string::npos || header[open] != '(' || close == std::string::npos) throw FormatError("has an array with a damaged header");
+  if (end == std::string::npos || header[open] != '(' || close == std::string::npos) throw FormatError("has an array with a damaged header");
   Shape shape;
   for (auto at = open + 1; at < close;) {
     at = header.find_first_of("0123456789)", at);
