@@ -2,15 +2,12 @@
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
 
-#include "core/solve/allocator.hpp"
 #include "core/solve/measure.hpp"
 #include "core/solve/solve.hpp"
 
 namespace {
 
 using namespace zstar;
-
-[[maybe_unused]] const bool large_blocks_kept = (solve::keep_large_blocks(), true);  // as the program does
 
 struct Rows {
   explicit Rows(benchmark::State& state) {

@@ -11,8 +11,6 @@
 
 #include <ATen/Parallel.h>
 
-#include "core/solve/allocator.hpp"
-
 namespace zstar::bench {
 
 /// To be called first in main.
@@ -21,7 +19,6 @@ inline void one_thread(char** argv) {
     ::setenv("OPENBLAS_NUM_THREADS", "1", 1);
     ::execv("/proc/self/exe", argv);
   }
-  solve::keep_large_blocks();  // as the program does; a peer is timed with the same setting
   at::set_num_threads(1);
 }
 

@@ -10,7 +10,6 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/zoo/workload.hpp"
-#include "core/solve/allocator.hpp"
 
 namespace {
 
@@ -75,7 +74,6 @@ std::unique_ptr<ZooWorkload> made(const std::string& named) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  zstar::solve::keep_large_blocks();  // as the program does
   at::set_num_threads(1);
   torch::manual_seed(0);
   const std::string name = argc > 1 ? argv[1] : "";

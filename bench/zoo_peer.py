@@ -4,7 +4,7 @@
   zoo_peer.py --torchdeq PATH NAME [--repeats N]
 
 PATH is a checkout of TorchDEQ with its deq-zoo; the graphs need SciPy. Prints one line of JSON with the keys of bench_zoo. Sizes: bench/zoo. Usually started by
-compare_torchdeq.py --zoo, which runs both sides in turn with the same allocator setting.
+compare_torchdeq.py --zoo, which runs both sides in turn and has the allocator keep large blocks.
 """
 import argparse
 import importlib

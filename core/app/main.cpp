@@ -12,7 +12,6 @@
 #include "core/app/help.hpp"
 #include "core/experiment/experiment.hpp"
 #include "core/plugins/discovery.hpp"
-#include "core/solve/allocator.hpp"
 #include "core/training/plugin_files.hpp"
 #include "zstar/abi/tag.hpp"
 #include "zstar/guard.hpp"
@@ -171,7 +170,6 @@ int written(int code) {
 }  // namespace zstar::app
 
 int main(int argc, char** argv) {
-  zstar::solve::keep_large_blocks();
   std::string line = "zstar";
   for (int i = 1; i < argc; ++i) line += std::string(" ") + argv[i];
   try {
