@@ -81,7 +81,7 @@ void solve_from_start(Call& call, const Problem& p, const LayerParts& parts, con
 
 std::int64_t budget_of(const SolveOptions& request, const solve::Options& options) {
   if (request.max_evaluations) return *request.max_evaluations;
-  if (request.training) return options.max_evaluations;
+  if (request.training) return options.max_evaluations - (options.random_shortening > 0 ? torch::randint(options.random_shortening + 1, {1}).item<std::int64_t>() : 0);
   return options.eval_max_evaluations.value_or(static_cast<std::int64_t>(static_cast<double>(options.max_evaluations) * options.eval_factor));
 }
 
@@ -102,7 +102,11 @@ void check_states(GradientMethod* method, std::size_t states) {
 
 /// The parts, if they fit one another.
 LayerParts checked(LayerParts p) {
-  const auto marks = sampling_marks(p.options, p.forward.options.max_evaluations);
+  const auto& forward = p.forward.options;
+  if (forward.random_shortening > 0 && forward.random_shortening >= forward.max_evaluations)
+    throw OptionError("random_shortening", "random_shortening = " + std::to_string(forward.random_shortening) + " would leave nothing of max_evaluations = " +
+                                               std::to_string(forward.max_evaluations) + "; expected fewer");
+  const auto marks = sampling_marks(p.options, forward.max_evaluations);
   if (p.gradient->query(FromStart::id) && marks.size() > 1)
     throw OptionError("states", "the gradient method iterates from the start by itself, so no states of a solve can be sampled; ask the method for more than one");
   if (p.intermediate && p.intermediate->query(FromStart::id))

@@ -33,6 +33,22 @@ TEST(Starts, TheStoreIsOffByDefault) {
   EXPECT_TRUE(deq.statistics().empty());
 }
 
+TEST(Starts, SolvesInTrainingEndSoonerAtRandomWhereThatIsWanted) {
+  const TanhMap f;
+  const auto layer = [](std::int64_t shortening) {
+    const solve::Options few{.tolerance = 0, .max_evaluations = 5, .random_shortening = shortening};
+    return gradient::Layer({choice("fixed_point", few), choice("fixed_point", o), make<GradientMethod>(Kind::gradient, "implicit"), make<GradientMethod>(Kind::gradient, "phantom"), {}, {}});
+  };
+  auto deq = layer(2);
+  std::map<std::int64_t, int> training, evaluation;
+  torch::manual_seed(0);
+  for (int k = 0; k < 60; ++k) ++training[deq.solve(f.map(), z0, {.training = true}).forward[0].calls], ++evaluation[deq.solve(f.map(), z0, {.training = false}).forward[0].calls];
+  EXPECT_EQ(training.size(), 3);
+  for (const std::int64_t calls : {3, 4, 5}) EXPECT_GT(training[calls], 8) << calls;
+  EXPECT_EQ(evaluation, (std::map<std::int64_t, int>{{5, 60}}));
+  EXPECT_THROW(layer(5), OptionError);
+}
+
 TEST(Starts, RandomOnesExistInEveryDtype) {  // CPUs draw no float16
   const FixedPointMap half([](const State& z) { return State(z[0] * 0.5); });
   for (const char* from : {"normal", "mixed"})

@@ -19,6 +19,7 @@ namespace zstar::solve {
 struct Options {
   double tolerance = 1e-3;
   std::int64_t max_evaluations = 40;
+  std::int64_t random_shortening = 0;
   std::optional<std::int64_t> eval_max_evaluations;
   double eval_factor = 1.0;
   std::string stop = "relative";
@@ -37,6 +38,8 @@ struct Options {
     return std::tuple{
         opt("tolerance", &O::tolerance, "ε; a sample has converged when its residual is at most this", at_least(0.0)),
         opt("max_evaluations", &O::max_evaluations, "evaluations of f allowed in training", at_least(0)),
+        opt("random_shortening", &O::random_shortening, "evaluations by which the budget of a forward solve in training falls short at most, drawn evenly anew each time",
+            at_least(0)),
         opt("eval_max_evaluations", &O::eval_max_evaluations, "evaluations allowed in evaluation; unset: as in training",
             at_least(0)),
         opt("eval_factor", &O::eval_factor, "evaluations allowed in evaluation, times those in training; eval_max_evaluations wins", above(0.0)),

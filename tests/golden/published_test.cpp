@@ -73,7 +73,7 @@ const Settled settled[] = {
     {"deq_seq_wikitext103_ift_jac", "train.eval_every_steps", 5000}, {"deq_seq_wikitext103_ift_jac", "model.eval_memory", nullptr},
     {"deq_seq_wikitext103_anderson", "train.eval_every_steps", 5000}, {"deq_seq_wikitext103_anderson", "solver.max_evaluations", 30}, {"deq_seq_wikitext103_prenorm_jac", "model.pretrain_steps", 32000},
     {"deq_seq_wikitext103_anderson", "gradient.solver.max_evaluations", 36},
-    {"deq_seq_wikitext103_anderson_jac", "solver.max_evaluations", 12}, {"deq_seq_wikitext103_anderson_jac", "gradient.solver.max_evaluations", 14},
+    {"deq_seq_wikitext103_anderson_jac", "solver.max_evaluations", 12}, {"deq_seq_wikitext103_anderson_jac", "solver.random_shortening", 2}, {"deq_seq_wikitext103_anderson_jac", "gradient.solver.max_evaluations", 14},
     {"deq_seq_wikitext103_prenorm_jac", "solver.max_evaluations", 14}, {"deq_seq_wikitext103_prenorm_jac", "gradient.solver.max_evaluations", 15},
     {"ignn_ppi", "solver.max_evaluations", 41}, {"ignn_amazon", "solver.max_evaluations", 41}, {"ignn_tu", "solver.max_evaluations", 41}, {"ignn_tu", "schedule.at", nlohmann::json::array({50})}, {"ignn_tu", "schedule.factor", 0.5}, {"mdeq_imagenet", "solver.max_evaluations", 27}, {"mdeq_imagenet", "model.initial", "default"},
     {"ignn_chains_defaults", "solver.max_evaluations", 41}, {"ignn_chains_defaults", "gradient.name", "phantom"}, {"ignn_chains_defaults", "model.dropout", 0.5},
