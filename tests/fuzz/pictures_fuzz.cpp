@@ -24,7 +24,6 @@ namespace fs = std::filesystem;
 struct Role {
   std::string dataset, root, file;
   Settings settings = {};
-  bool entry = false;  ///< not a file, but the value of an entry of a database
 };
 
 const fs::path& place() {
@@ -43,7 +42,7 @@ const std::vector<Role>& roles() {
       {"kitti_flow", "kitti", "training/flow_occ/000000_10.png"}, {"sintel", "sintel", "training/flow/a/frame_0001.flo", crop},
       {"flying_things", "things", "optical_flow/TRAIN/A/0000/into_past/left/OpticalFlowIntoPast_0002_L.pfm", crop},
 #ifdef ZSTAR_LMDB
-      {"lsun", "lsun", "church_outdoor_val_lmdb", small, /*entry=*/true},
+      {"lsun", "lsun", "church_outdoor_val_lmdb/data.mdb", small},
 #endif
   };
   return all;
@@ -77,19 +76,26 @@ std::string sparse_flow() {
 }
 
 #ifdef ZSTAR_LMDB
-/// A database with one entry.
-void write_entry(const fs::path& folder, const std::string& text) {
-  fs::remove(folder / "data.mdb");
+/// A database of two levels; a small value lies in a page of the tree, a large one in pages of its own.
+std::string database(const std::string& small, const std::string& large) {
+  const fs::path file = place() / "database.mdb";
   MDB_env* environment = nullptr;
   MDB_txn* transaction = nullptr;
   MDB_dbi table = 0;
-  std::string name = "key", copy = text;
-  MDB_val key{name.size(), name.data()}, value{copy.size(), copy.data()};
-  const bool good = mdb_env_create(&environment) == 0 && mdb_env_set_mapsize(environment, 1 << 22) == 0 && mdb_env_open(environment, folder.c_str(), MDB_NOSYNC | MDB_NOLOCK, 0644) == 0 &&
-                    mdb_txn_begin(environment, nullptr, 0, &transaction) == 0 && mdb_dbi_open(transaction, nullptr, 0, &table) == 0 && mdb_put(transaction, table, &key, &value, 0) == 0 &&
-                    mdb_txn_commit(transaction) == 0;
+  bool good = mdb_env_create(&environment) == 0 && mdb_env_set_mapsize(environment, 1 << 22) == 0 &&
+              mdb_env_open(environment, file.c_str(), MDB_NOSUBDIR | MDB_NOSYNC | MDB_NOLOCK, 0644) == 0 && mdb_txn_begin(environment, nullptr, 0, &transaction) == 0 &&
+              mdb_dbi_open(transaction, nullptr, 0, &table) == 0;
+  for (int i = 0; i < 150 && good; ++i) {  // two levels of pages
+    std::string name = "key" + std::to_string(1000 + i), text = i == 0 ? large : i == 1 ? small : "no picture";
+    MDB_val key{name.size(), name.data()}, value{text.size(), text.data()};
+    good = mdb_put(transaction, table, &key, &value, 0) == 0;
+  }
+  good = good && mdb_txn_commit(transaction) == 0;
   mdb_env_close(environment);
   if (!good) throw std::logic_error("no database can be written");
+  std::string bytes = fuzz::read_whole(file);
+  fs::remove(file);
+  return bytes;
 }
 #endif
 
@@ -99,11 +105,7 @@ struct Folder {
   Folder();
   ~Folder() { fs::remove_all(place()); }
   static void write(const Role& role, std::string_view bytes) {
-    const fs::path file = place() / role.root / role.file;
-#ifdef ZSTAR_LMDB
-    if (role.entry) return write_entry(file, std::string(bytes));
-#endif
-    std::ofstream(file, std::ios::binary) << bytes;
+    std::ofstream(place() / role.root / role.file, std::ios::binary) << bytes;
   }
 };
 
@@ -112,20 +114,21 @@ Folder::Folder() {
                     pfm = "PF\n16 8\n-1.0\n" + std::string(8 * 16 * 12, '\1'), things = "things/frames_cleanpass/TRAIN/A/0000/left/", flows = "things/optical_flow/TRAIN/A/0000/";
   good = {{"celeba/list_eval_partition.txt", "000001.jpg 0\n000002.jpg 1\n"}, {"celeba/img_align_celeba/000001.jpg", jpeg(218, 178)}, {"celeba/img_align_celeba/000002.jpg", jpeg(218, 178)},
           {"folders/train/a/1.png", image}, {"folders/train/b/2.jpg", jpeg(9, 12)}, {"folders/val/a/3.png", image}, {"frames/1.png", image}, {"frames/2.png", image},
-          {"chairs/split.txt", "1\n2\n"}, {"lsun/church_outdoor_val_lmdb", image},
+          {"chairs/split.txt", "1\n2\n"},
           {"kitti/training/image_2/000000_10.png", image}, {"kitti/training/image_2/000000_11.png", image}, {"kitti/training/flow_occ/000000_10.png", sparse},
           {"hd1k/hd1k_input/image_2/000000_0000.png", image}, {"hd1k/hd1k_input/image_2/000000_0001.png", image},
           {"hd1k/hd1k_flow_gt/flow_occ/000000_0000.png", sparse}, {"hd1k/hd1k_flow_gt/flow_occ/000000_0001.png", sparse},
           {"sintel/training/clean/a/frame_0001.png", image}, {"sintel/training/clean/a/frame_0002.png", image}, {"sintel/training/flow/a/frame_0001.flo", flow},
           {things + "0001.png", image}, {things + "0002.png", image}, {flows + "into_future/left/OpticalFlowIntoFuture_0001_L.pfm", pfm}, {flows + "into_past/left/OpticalFlowIntoPast_0002_L.pfm", pfm}};
   for (const char* pair : {"00001", "00002"}) good["chairs/"s + pair + "_img1.ppm"] = good["chairs/"s + pair + "_img2.ppm"] = ppm, good["chairs/"s + pair + "_flow.flo"] = flow;
+#ifdef ZSTAR_LMDB
+  fs::create_directories(place());
+  good["lsun/church_outdoor_val_lmdb/data.mdb"] = database(image, jpeg(218, 178));
+#endif
   for (const auto& [name, bytes] : good) {
     fs::create_directories((place() / name).parent_path());
-    if (fs::path(name).extension().empty()) fs::create_directories(place() / name);
-    else std::ofstream(place() / name, std::ios::binary) << bytes;
+    std::ofstream(place() / name, std::ios::binary) << bytes;
   }
-  for (const Role& role : roles())
-    if (role.entry) write(role, good.at(role.root + "/" + role.file));
 }
 
 const Folder& folder() {

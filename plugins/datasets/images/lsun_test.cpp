@@ -30,7 +30,7 @@ void write_database(const fs::path& folder, const std::vector<std::string>& valu
   MDB_txn* transaction = nullptr;
   MDB_dbi table = 0;
   mdb_env_create(&environment);
-  mdb_env_set_mapsize(environment, 1 << 20);
+  mdb_env_set_mapsize(environment, 1 << 26);
   ASSERT_EQ(mdb_env_open(environment, folder.c_str(), 0, 0644), 0);
   ASSERT_EQ(mdb_txn_begin(environment, nullptr, 0, &transaction), 0);
   ASSERT_EQ(mdb_dbi_open(transaction, nullptr, 0, &table), 0);
@@ -65,27 +65,47 @@ TEST(Lsun, ADatabaseCutAnywhereIsRefused) {
   fs::remove_all(folder);
 }
 
-/// Page size, roots, depths and number of pages stand in two headers, and liblmdb uses them as they are.
-TEST(Lsun, ADatabaseWithADamagedHeaderIsReadOrRefused) {
-  const fs::path folder = fs::temp_directory_path() / ("zstar-lsun-header-" + std::to_string(::getpid())), file = folder / "bedroom_train_lmdb/data.mdb";
-  write_database(file.parent_path(), std::vector<std::string>(12, std::string(9000, 'p')));
+/// Page sizes, roots, depths, numbers of pages, places of nodes, lengths of values: whatever a byte of the file says is checked before it is followed.
+TEST(Lsun, ADamagedDatabaseIsReadOrRefused) {
+  const fs::path folder = fs::temp_directory_path() / ("zstar-lsun-damage-" + std::to_string(::getpid())), file = folder / "bedroom_train_lmdb/data.mdb";
+  std::vector<std::string> values(12, std::string(9000, 'p'));  // a value longer than a quarter of a page has pages of its own
+  values.resize(300, "short");
+  write_database(file.parent_path(), values);
   std::ifstream in(file, std::ios::binary);
   const std::string whole{std::istreambuf_iterator<char>(in), {}};
-  int refused = 0;
-  for (const std::size_t page : {0, 4096})
-    for (std::size_t at = page + 16; at < page + 144; ++at)
+  const auto damage = [&](std::size_t begin, std::size_t end, std::size_t step) {
+    int refused = 0;
+    for (std::size_t at = begin; at < end; at += step)
       for (const int value : {0x00, 0x7f, 0xff}) {
         std::string changed = whole;
         changed[at] = static_cast<char>(value);
         std::ofstream(file, std::ios::binary | std::ios::trunc) << changed;
         try {
           const auto data = test::make<Dataset>(Kind::dataset, "lsun", {{"path", folder.string()}, {"category", std::string("bedroom")}});
+          EXPECT_EQ(data->size(Split::train), 300);
+          for (const std::int64_t i : {0, 1, 299}) EXPECT_THROW(data->load(Split::train, {i}, 1), std::runtime_error) << "no picture";
         } catch (const std::exception& error) {
           ++refused;
           EXPECT_THAT(error.what(), ::testing::AllOf(::testing::HasSubstr("bedroom_train_lmdb"), ::testing::HasSubstr("remedy"))) << at;
         }
       }
-  EXPECT_GT(refused, 100);
+    return refused;
+  };
+  EXPECT_GT(damage(16, 144, 1), 20) << "the first header, the older one";
+  EXPECT_GT(damage(4096 + 16, 4096 + 144, 1), 50) << "the second header";
+  EXPECT_GT(damage(8192, whole.size(), 61), 50) << "pages";
+  fs::remove_all(folder);
+}
+
+TEST(Lsun, EntriesOfAllLengthsAndLevelsAreFound) {
+  const fs::path folder = fs::temp_directory_path() / ("zstar-lsun-levels-" + std::to_string(::getpid()));
+  std::vector<std::string> values;
+  for (int i = 0; i < 4000; ++i) values.push_back("no picture " + std::string(static_cast<std::size_t>(i * 7 % 5000), 'x'));  // three levels
+  write_database(folder / "bedroom_train_lmdb", values);
+  write_database(folder / "bedroom_val_lmdb", {});
+  const auto data = test::make<Dataset>(Kind::dataset, "lsun", {{"path", folder.string()}, {"category", std::string("bedroom")}});
+  EXPECT_EQ(data->size(Split::train), 4000);
+  EXPECT_EQ(data->size(Split::validation), 0);
   fs::remove_all(folder);
 }
 
