@@ -3,6 +3,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <zstar/formats/files.hpp>
 #include <zstar/render.hpp>
 #include <zstar/sdk.hpp>
 
@@ -14,11 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 using torch::Tensor;
 using zstar::OptionError;
+using zstar::formats::damaged;
 using zstar::Split;
-
-[[noreturn]] inline void damaged(const fs::path& file, const std::string& what) {
-  throw std::runtime_error(file.string() + " " + what + "\n  remedy: fetch the file again, or name another one");
-}
 
 /// The options that every signal has, to follow those of its own.
 struct SignalOptions {

@@ -27,6 +27,7 @@ class Decoder {
     context_ = avcodec_alloc_context3(codec);
     avcodec_parameters_to_context(context_, format_->streams[stream_]->codecpar);
     context_->thread_count = 1;
+    context_->max_pixels = std::int64_t{1} << 26;  // of a frame, twice those of 8K; a damaged header asks for more
     if (const int code = avcodec_open2(context_, codec, nullptr); code < 0) fail("cannot be decoded", code);
     packet_ = av_packet_alloc(), frame_ = av_frame_alloc();
   }
@@ -38,6 +39,7 @@ class Decoder {
   Tensor next() {
     while (true) {
       const int received = avcodec_receive_frame(context_, frame_);
+      if (received == 0 && (frame_->decode_error_flags != 0 || (frame_->flags & AV_FRAME_FLAG_CORRUPT) != 0)) fail("is damaged", AVERROR_INVALIDDATA);  // concealed by the decoder
       if (received == 0) return pixels();
       if (received == AVERROR_EOF) return {};
       if (received != AVERROR(EAGAIN)) fail("is damaged", received);
@@ -56,11 +58,12 @@ class Decoder {
     scale_ = sws_getCachedContext(scale_, frame_->width, frame_->height, static_cast<AVPixelFormat>(frame_->format), frame_->width, frame_->height, AV_PIX_FMT_RGB24, SWS_BILINEAR,
                                   nullptr, nullptr, nullptr);
     if (!scale_) fail("has pictures of an unknown format", AVERROR(EINVAL));
-    const Tensor out = torch::empty({frame_->height, frame_->width, 3}, torch::kUInt8);
+    const std::int64_t height = frame_->height, width = 3 * frame_->width, row = (width + 63) / 64 * 64;  // libswscale writes whole vectors, over the end of a row
+    const Tensor out = torch::empty({height + 1, row}, torch::kUInt8);
     std::uint8_t* rows[4] = {out.data_ptr<std::uint8_t>()};  // libswscale reads four planes, whatever the format has
-    const int stride[4] = {3 * frame_->width};
+    const int stride[4] = {static_cast<int>(row)};
     sws_scale(scale_, frame_->data, frame_->linesize, 0, frame_->height, rows, stride);
-    return out;
+    return out.narrow(0, 0, height).narrow(1, 0, width).reshape({height, -1, 3});
   }
 
   [[noreturn]] void fail(const std::string& what, int code) {

@@ -14,10 +14,10 @@ namespace {
 using namespace zstar;
 namespace fs = std::filesystem;
 
-/// Grey frames of 16 × 8 pixels as YUV4MPEG2, luma at full size, chroma neutral; frame k has luma 16 + 40 k.
-std::string y4m(int frames) {
-  std::string text = "YUV4MPEG2 W16 H8 F25:1 Ip A1:1 C444\n";
-  for (int k = 0; k < frames; ++k) text += "FRAME\n" + std::string(16 * 8, static_cast<char>(16 + 40 * k)) + std::string(2 * 16 * 8, static_cast<char>(128));
+/// Grey frames of W × 8 pixels as YUV4MPEG2, luma at full size, chroma neutral; frame k has luma 16 + 40 k.
+std::string y4m(int frames, std::size_t width = 16) {
+  std::string text = "YUV4MPEG2 W" + std::to_string(width) + " H8 F25:1 Ip A1:1 C444\n";
+  for (int k = 0; k < frames; ++k) text += "FRAME\n" + std::string(width * 8, static_cast<char>(16 + 40 * k)) + std::string(2 * width * 8, static_cast<char>(128));
   return text;
 }
 
@@ -54,6 +54,19 @@ TEST(Video, FramesOfAFileAreASignal) {
     ADD_FAILURE() << "what is no video was read";
   } catch (const std::exception& error) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr(file.string() + " cannot be read as a video"));
+  }
+  fs::remove(file);
+}
+
+/// libswscale writes rows in whole vectors.
+TEST(Video, NarrowFramesStayInTheirRows) {
+  const fs::path file = fs::temp_directory_path() / ("zstar-narrow-video-" + std::to_string(::getpid()) + ".y4m");
+  for (const std::int64_t width : {1, 2, 3, 5, 11, 21, 33, 43}) {
+    std::ofstream(file, std::ios::binary) << y4m(3, static_cast<std::size_t>(width));
+    const auto data = test::make<Dataset>(Kind::dataset, "video", {{"path", file.string()}});
+    ASSERT_EQ(data->size(Split::train), 3 * 8 * width);
+    const Tensor values = data->load(Split::train, data->batches(Split::train, 3 * 8 * width, 1)[0], 1).at("values").reshape({3, 8 * width * 3});
+    for (int k = 0; k < 3; ++k) EXPECT_LT((values[k] - (2 * (40.0 * k * 255 / 219) / 255 - 1)).abs().max().item<double>(), 0.02) << width << ", frame " << k;
   }
   fs::remove(file);
 }
