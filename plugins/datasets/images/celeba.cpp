@@ -18,6 +18,7 @@ class Celeba final : public Unlabelled {
     std::string name;
     for (int part = 0; in >> name >> part;) {
       if (part < 0 || part > 2) damaged(list, "names part " + std::to_string(part) + " of " + name + "; 0 (training), 1 (validation) or 2 (test) expected");
+      if (name == ".." || name == "." || name.find('/') != std::string::npos) damaged(list, "names " + name + ", which is no name of a file in img_align_celeba");
       names_[part].push_back(name);
     }
     if (!in.eof()) damaged(list, "is no list of 'NAME.jpg PART' from the line behind " + (name.empty() ? "its beginning" : name) + " on");

@@ -310,6 +310,10 @@ TEST_F(ImageFiles, CelebaIsCutAroundTheFaceAndSplitByItsList) {
   EXPECT_THAT(refusal("celeba"), HasSubstr("list_eval_partition.txt is no list"));
   std::ofstream(folder / "celeba/list_eval_partition.txt") << "000001.jpg 5\n";
   EXPECT_THAT(refusal("celeba"), HasSubstr("names part 5"));
+  for (const char* outside : {"/000001.jpg", "../000001.jpg", "..", "a/000001.jpg"}) {
+    std::ofstream(folder / "celeba/list_eval_partition.txt") << "000002.jpg 1\n" << outside << " 0\n";
+    EXPECT_THAT(refusal("celeba"), HasSubstr(std::string("list_eval_partition.txt names ") + outside + ", which is no name of a file")) << "no list leads out of its folder";
+  }
 }
 
 }  // namespace
