@@ -5,6 +5,8 @@
 
 #include <zstar/sdk.hpp>
 
+#include "attention.hpp"
+
 namespace zstar_deq_transformer {
 namespace {
 
@@ -143,26 +145,15 @@ class Attention final : public Module {
 
   /// \param z  [B, L, D] \param u  injection() \param blocked  [L, K]
   Tensor forward(const Tensor& z, const Tensor& u, const Tensor& blocked, const Present& has, Cursor& in) const {
-    const std::int64_t batch = z.size(0), length = z.size(1), heads = o_.heads, d = o_.head_width(), keys = blocked.size(1);
+    const std::int64_t batch = z.size(0), length = z.size(1);
     const Tensor weight = in.next(), w_bias = in.next(), r_bias = in.next(), r = in.next(), o_weight = in.next(), o_bias = in.next();
     const Tensor a1 = in.next_if(o_.published_lm), b1 = in.next_if(o_.published_lm), a2 = in.next_if(o_.published_lm), b2 = in.next_if(o_.published_lm);
     const Tensor k_history = in.next_if(has.memory), v_history = in.next_if(has.memory);
     const Tensor attention_mask = in.next_if(has.attention_dropout), mask = in.next_if(has.dropout);
 
     const Tensor c = before() ? layer_norm(z, a1, b1) : z;
-    const Tensor qkv = torch::addmm(u.reshape({batch * length, 3 * o_.width}), c.reshape({batch * length, o_.width}), weight.t())
-                           .reshape({batch, length, 3, heads, d}).permute({2, 3, 0, 1, 4});  // [3, H, B, L, d]
-    const Tensor k = has.memory ? torch::cat({k_history, qkv[1]}, 2) : qkv[1].contiguous();
-    const Tensor v = has.memory ? torch::cat({v_history, qkv[2]}, 2) : qkv[2].contiguous();
-
-    const Tensor q = qkv[0].contiguous(), by_distance = torch::bmm((q + r_bias).reshape({heads, batch * length, d}), r);  // [H, B L, 1 + K]
-    Tensor score = shifted(by_distance, batch, length, keys);
-    score = torch::GradMode::is_enabled() ? score + blocked : score.add_(blocked);  // on the graph an addition to a view would copy the whole gradient
-    score.baddbmm_((q + w_bias).reshape({heads * batch, length, d}), k.reshape({heads * batch, keys, d}).transpose(1, 2));
-    Tensor p = softmax(score);
-    if (attention_mask.defined()) p = p * attention_mask.reshape({heads * batch, length, keys});
-
-    Tensor vector = torch::bmm(p, v.reshape({heads * batch, keys, d})).reshape({heads, batch, length, d}).permute({1, 2, 0, 3}).reshape({batch, length, o_.width});
+    const Tensor qkv = torch::addmm(u.reshape({batch * length, 3 * o_.width}), c.reshape({batch * length, o_.width}), weight.t()).reshape({batch, length, 3 * o_.width});
+    Tensor vector = attention({qkv, w_bias, r_bias, r, k_history, v_history, blocked, attention_mask});
     if (o_.published_lm) vector = layer_norm(vector, a2, b2);
     const Tensor o = torch::linear(vector, o_weight, o_bias), sum = mask.defined() ? torch::addcmul(z, o, mask) : z + o;
     return before() ? sum : layer_norm(sum);
@@ -184,17 +175,6 @@ class Attention final : public Module {
   }
 
   Tensor by_head(const Tensor& x) const { return x.reshape({x.size(0), x.size(1), o_.heads, o_.head_width()}).permute({2, 0, 1, 3}); }
-
-  /// Entry (i, j) is that of column j + L − 1 − i: [1 + K, L] read from the same numbers, its first row left out. A view.
-  static Tensor shifted(const Tensor& x, std::int64_t batch, std::int64_t length, std::int64_t keys) {
-    return x.reshape({-1, length * (keys + 1)}).narrow(1, length, length * keys).view({x.size(0) * batch, length, keys});
-  }
-
-  /// In single precision at least: scores of low precision lose too much in the exponential.
-  static Tensor softmax(const Tensor& score) {
-    const bool low = score.scalar_type() == torch::kHalf || score.scalar_type() == torch::kBFloat16;
-    return low ? torch::softmax(score, -1, torch::kFloat32).to(score.scalar_type()) : torch::softmax(score, -1);
-  }
 
   CellOptions o_;
   Tensor w_bias_, r_bias_;
