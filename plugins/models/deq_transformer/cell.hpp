@@ -6,6 +6,7 @@
 #include <zstar/sdk.hpp>
 
 #include "attention.hpp"
+#include "passes.hpp"
 
 namespace zstar_deq_transformer {
 namespace {
@@ -155,7 +156,7 @@ class Attention final : public Module {
     const Tensor qkv = torch::addmm(u.reshape({batch * length, 3 * o_.width}), c.reshape({batch * length, o_.width}), weight.t()).reshape({batch, length, 3 * o_.width});
     Tensor vector = attention({qkv, w_bias, r_bias, r, k_history, v_history, blocked, attention_mask});
     if (o_.published_lm) vector = layer_norm(vector, a2, b2);
-    const Tensor o = torch::linear(vector, o_weight, o_bias), sum = mask.defined() ? torch::addcmul(z, o, mask) : z + o;
+    const Tensor sum = added(z, vector, o_weight, o_bias, mask);
     return before() ? sum : layer_norm(sum);
   }
 
@@ -208,10 +209,8 @@ class FeedForward final : public Module {
     const Tensor a = in.next_if(o_.published_lm), b = in.next_if(o_.published_lm);
     const Tensor mask1 = in.next_if(has.dropout), mask2 = in.next_if(has.dropout);
     const bool before = o_.published_lm || o_.pre_norm;
-    Tensor y = torch::linear(before ? layer_norm(z, a, b) : z, w1, b1);
-    if (mask1.defined()) y = y.mul_(mask1);  // masks are not negative, so before relu is as good as behind it, and one tensor less is kept for the gradient
-    y = torch::linear(y.relu_(), w2, b2);
-    y = mask2.defined() ? torch::addcmul(z, y, mask2) : z + y;
+    const Tensor inner = hidden(before ? layer_norm(z, a, b) : z, w1, b1, mask1);  // the mask before relu, which is as good: masks are not negative
+    const Tensor y = added(z, inner, w2, b2, mask2);
     return before ? y : layer_norm(y);
   }
 

@@ -1,4 +1,5 @@
 #include "attention.hpp"
+#include "passes.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,9 +13,7 @@
 namespace {
 
 using torch::Tensor;
-using zstar_deq_transformer::attention;
-using zstar_deq_transformer::Heads;
-using zstar_deq_transformer::plain_attention;
+using namespace zstar_deq_transformer;
 
 /// Two segments, three heads of five features; bit 0: a memory, bit 1: dropout, bit 2: a window, bit 3: long rows.
 struct Case {
@@ -101,5 +100,64 @@ TEST(FusedAttention, ANaNStaysOneAndOtherPrecisionsAreTaken) {
   const Case low(1, torch::kBFloat16), full(1, torch::kFloat32);
   EXPECT_LT(error(attention(low.h).to(torch::kFloat32), attention(full.h)), 0.1);
 }
+
+/// Two samples of five rows, 19 numbers to 35 and back; bit 0: a mask.
+struct Operands {
+  Tensor x, z, w, b, mask;
+  Operands(int bits, torch::ScalarType dtype) {
+    const auto random = [&](std::vector<std::int64_t> sizes, std::uint64_t seed) { return zstar::testing::randn(sizes, seed).to(dtype).requires_grad_(); };
+    x = random({2, 5, 19}, 1), z = random({2, 5, 35}, 2), w = random({35, 19}, 3), b = random({35}, 4);
+    if ((bits & 1) != 0) mask = (zstar::testing::randn({2, 1, 35}, 5) > -1).to(dtype) * 1.25;
+  }
+  std::vector<Tensor> inputs() const { return {x, w, b, z}; }
+};
+
+using Pass = Tensor (*)(const Operands&);
+const std::pair<Pass, Pass> passes[] = {{[](const Operands& o) { return hidden(o.x, o.w, o.b, o.mask); }, [](const Operands& o) { return plain_hidden(o.x, o.w, o.b, o.mask); }},
+                                        {[](const Operands& o) { return added(o.z, o.x, o.w, o.b, o.mask); }, [](const Operands& o) { return plain_added(o.z, o.x, o.w, o.b, o.mask); }}};
+
+class JoinedPass : public ::testing::TestWithParam<int> {};
+
+TEST_P(JoinedPass, AgreesWithItsPlainTwinAndSoDoItsGradients) {
+  const auto [joined, plain] = passes[GetParam() / 2];
+  for (const auto& [dtype, tolerance] : {std::pair(torch::kFloat64, 1e-13), std::pair(torch::kFloat32, 3e-6)}) {  // some ε
+    const Operands o(GetParam(), dtype);
+    const Tensor got = joined(o), want = plain(o), v = zstar::testing::randn({2, 5, 35}, 9).to(dtype);
+    EXPECT_LT(error(got, want), tolerance);
+    const auto mine = torch::autograd::grad({got}, o.inputs(), {v}, true, false, /*allow_unused=*/true), theirs = torch::autograd::grad({want}, o.inputs(), {v}, true, false, true);
+    for (std::size_t i = 0; i < mine.size(); ++i) {
+      ASSERT_EQ(mine[i].defined(), theirs[i].defined()) << i;
+      if (mine[i].defined()) {
+        EXPECT_LT(error(mine[i], theirs[i]), tolerance) << i;
+      }
+    }
+    EXPECT_TRUE(torch::equal(torch::autograd::grad({joined(o)}, {o.x}, {v})[0], mine[0]));
+    const torch::NoGradGuard no_grad;
+    EXPECT_TRUE(torch::equal(joined(o), got));
+  }
+}
+
+TEST_P(JoinedPass, HasSecondDerivatives) {
+  const auto second = [&](Pass f) {
+    const Operands o(GetParam(), torch::kFloat64);
+    const Tensor v = zstar::testing::randn({2, 5, 35}, 9).requires_grad_();
+    const Tensor dx = torch::autograd::grad({f(o)}, {o.x}, {v}, true, /*create_graph=*/true)[0];
+    return torch::autograd::grad({dx.square().sum()}, {o.w, v});
+  };
+  const auto got = second(passes[GetParam() / 2].first), want = second(passes[GetParam() / 2].second);
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(error(got[i], want[i]), 1e-13) << i;
+}
+
+TEST_P(JoinedPass, ANaNPassesAndOtherPrecisionsAreTaken) {
+  const torch::NoGradGuard no_grad;
+  const Operands o(GetParam(), torch::kFloat32);
+  o.x[1][2][3] = std::numeric_limits<float>::quiet_NaN();
+  const Tensor y = passes[GetParam() / 2].first(o);
+  EXPECT_TRUE(y[1][2].isnan().all().item<bool>());
+  EXPECT_FALSE(y[0].isnan().any().item<bool>());
+  EXPECT_EQ(passes[GetParam() / 2].first(Operands(GetParam(), torch::kBFloat16)).scalar_type(), torch::kBFloat16);
+}
+
+INSTANTIATE_TEST_SUITE_P(HiddenAndAdded, JoinedPass, ::testing::Range(0, 4));
 
 }  // namespace
