@@ -150,11 +150,11 @@ inline void execute(Pass pass, const Plan& p, const Triple& operands) {
   stream.wait();
 }
 
-/// A pass over as many images at a time as 32 MiB of transformed images and results hold; gradients of the weight are added up.
+/// A pass over as many images at a time as 16 MiB of transformed images and results hold, less than a third-level cache; gradients of the weight are added up.
 inline void batched(Pass pass, const Triple& operands) {
   const Tensor &x = operands.image.tensor(), &y = operands.result.tensor();
   const std::int64_t images = x.size(0), bytes_of_one = 9 * (x.size(1) + y.size(1)) * x.size(2) * x.size(3);
-  const std::int64_t most = std::max<std::int64_t>(1, (32 << 20) / bytes_of_one), rounds = (images + most - 1) / most, step = (images + rounds - 1) / rounds;
+  const std::int64_t most = std::max<std::int64_t>(1, (16 << 20) / bytes_of_one), rounds = (images + most - 1) / most, step = (images + rounds - 1) / rounds;
   for (std::int64_t first = 0; first < images; first += step) {
     const std::int64_t n = std::min(step, images - first);
     const auto& plan = kept_plan(pass, {n, x.size(1), y.size(1), x.size(2), x.size(3)});
