@@ -45,7 +45,6 @@ class LmdbPage {
   std::uint64_t depth() const { return field<std::uint16_t>(94); }
   std::uint64_t entries() const { return field<std::uint64_t>(120); }
   std::uint64_t root() const { return field<std::uint64_t>(128); }
-  std::uint64_t last_page() const { return field<std::uint64_t>(136); }
   std::uint64_t transaction() const { return field<std::uint64_t>(144); }
   /// \}
 
@@ -73,9 +72,6 @@ class Lmdb {
     if (!second.is_meta() || second.page_size() != page_size_) fail("is cut short, or no LMDB database");
     const LmdbPage& newest = first.transaction() > second.transaction() ? first : second;
     pages_ = in_.size() / page_size_;
-    if (newest.last_page() >= pages_)
-      fail("is cut short: it has " + std::to_string(in_.size()) + " bytes and speaks of " + std::to_string(newest.last_page()) +
-           " pages behind the first, of " + std::to_string(page_size_) + " bytes each");
     if (newest.root() != ~std::uint64_t{0}) {
       std::vector<bool> seen(pages_);
       walk(newest.root(), newest.depth(), seen);
@@ -129,10 +125,15 @@ class Lmdb {
     if (!p.holds(0, bytes) || p.number() != number) fail("is damaged: page " + std::to_string(number) + " is another one");
     return p;
   }
+  void expect_there(std::uint64_t page, std::uint64_t pages) const {
+    if (page >= pages_ || pages > pages_ - page)
+      fail("is cut short or damaged: it has " + std::to_string(in_.size()) + " bytes, and something of it in page " + std::to_string(page) + " behind them");
+  }
   /// \param depth  levels of the tree that are left, this page's among them \param seen  pages that a tree led to
   void walk(std::uint64_t number, std::uint64_t depth, std::vector<bool>& seen) {
     const std::string place = "page " + std::to_string(number);
-    if (number < 2 || number >= pages_ || seen[number] || depth == 0 || depth > 32)
+    expect_there(number, 1);
+    if (number < 2 || seen[number] || depth == 0 || depth > 32)
       fail("is damaged: the tree of its entries leads to " + place + ", where none can be");
     seen[number] = true;
     const LmdbPage p = page(number, page_size_);
@@ -155,7 +156,8 @@ class Lmdb {
       return true;
     }
     const std::uint64_t at = p.value_page(node);
-    if (!p.holds(p.value(node), 8) || at < 2 || at >= pages_ || LmdbPage::header + size > (pages_ - at) * page_size_) return false;
+    if (!p.holds(p.value(node), 8) || at < 2) return false;
+    expect_there(at, (LmdbPage::header + size + page_size_ - 1) / page_size_);
     entries_.push_back({at * page_size_, size, true});
     return true;
   }

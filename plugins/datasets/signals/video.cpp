@@ -58,11 +58,11 @@ class Decoder {
     scale_ = sws_getCachedContext(scale_, frame_->width, frame_->height, static_cast<AVPixelFormat>(frame_->format), frame_->width, frame_->height, AV_PIX_FMT_RGB24, SWS_BILINEAR,
                                   nullptr, nullptr, nullptr);
     if (!scale_) fail("has pictures of an unknown format", AVERROR(EINVAL));
-    const std::int64_t height = frame_->height, width = 3 * frame_->width, row = (width + 63) / 64 * 64;  // libswscale writes whole vectors, over the end of a row
+    const std::int64_t height = frame_->height, width = 3 * frame_->width, row = (3 * ((frame_->width + 7) / 8 * 8) + 63) / 64 * 64;  // libswscale writes groups of 8 pixels, over the end of a row, or leaves them out
     const Tensor out = torch::empty({height + 1, row}, torch::kUInt8);
     std::uint8_t* rows[4] = {out.data_ptr<std::uint8_t>()};  // libswscale reads four planes, whatever the format has
     const int stride[4] = {static_cast<int>(row)};
-    sws_scale(scale_, frame_->data, frame_->linesize, 0, frame_->height, rows, stride);
+    if (const int lines = sws_scale(scale_, frame_->data, frame_->linesize, 0, frame_->height, rows, stride); lines != frame_->height) fail("has pictures that cannot be converted", lines);
     return out.narrow(0, 0, height).narrow(1, 0, width).reshape({height, -1, 3});
   }
 

@@ -15,9 +15,10 @@ using namespace zstar;
 namespace fs = std::filesystem;
 
 /// Grey frames of W × 8 pixels as YUV4MPEG2, luma at full size, chroma neutral; frame k has luma 16 + 40 k.
-std::string y4m(int frames, std::size_t width = 16) {
-  std::string text = "YUV4MPEG2 W" + std::to_string(width) + " H8 F25:1 Ip A1:1 C444\n";
-  for (int k = 0; k < frames; ++k) text += "FRAME\n" + std::string(width * 8, static_cast<char>(16 + 40 * k)) + std::string(2 * width * 8, static_cast<char>(128));
+std::string y4m(int frames, std::size_t width = 16, bool full_chroma = true) {
+  std::string text = "YUV4MPEG2 W" + std::to_string(width) + " H8 F25:1 Ip A1:1 " + (full_chroma ? "C444" : "C420mpeg2") + "\n";
+  const std::size_t chroma = full_chroma ? width * 8 : (width + 1) / 2 * 4;
+  for (int k = 0; k < frames; ++k) text += "FRAME\n" + std::string(width * 8, static_cast<char>(16 + 40 * k)) + std::string(2 * chroma, static_cast<char>(128));
   return text;
 }
 
@@ -58,16 +59,18 @@ TEST(Video, FramesOfAFileAreASignal) {
   fs::remove(file);
 }
 
-/// libswscale writes rows in whole vectors.
+/// libswscale writes rows in whole vectors, or leaves out what does not fill one.
 TEST(Video, NarrowFramesStayInTheirRows) {
   const fs::path file = fs::temp_directory_path() / ("zstar-narrow-video-" + std::to_string(::getpid()) + ".y4m");
-  for (const std::int64_t width : {1, 2, 3, 5, 11, 21, 33, 43}) {
-    std::ofstream(file, std::ios::binary) << y4m(3, static_cast<std::size_t>(width));
+  const auto check = [&](std::int64_t width, bool full_chroma) {
+    std::ofstream(file, std::ios::binary) << y4m(3, static_cast<std::size_t>(width), full_chroma);
     const auto data = test::make<Dataset>(Kind::dataset, "video", {{"path", file.string()}});
     ASSERT_EQ(data->size(Split::train), 3 * 8 * width);
     const Tensor values = data->load(Split::train, data->batches(Split::train, 3 * 8 * width, 1)[0], 1).at("values").reshape({3, 8 * width * 3});
     for (int k = 0; k < 3; ++k) EXPECT_LT((values[k] - (2 * (40.0 * k * 255 / 219) / 255 - 1)).abs().max().item<double>(), 0.02) << width << ", frame " << k;
-  }
+  };
+  for (const std::int64_t width : {1, 2, 3, 5, 11, 17, 18, 19, 20, 21, 33, 43, 81, 82, 83, 84, 85, 852})
+    for (const bool full_chroma : {true, false}) check(width, full_chroma);
   fs::remove(file);
 }
 

@@ -81,28 +81,30 @@ class Fused final : public torch::autograd::Function<Fused> {
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const Heads h{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5], saved[6], saved[7]};
     std::vector<bool> wanted(inputs);
     for (std::size_t i = 0; i < inputs; ++i) wanted[i] = context->needs_input_grad(i) && saved[i].defined();
     const Tensor& dy = gradients[0];
     if (!dy.defined()) return variable_list(8);
-    return torch::GradMode::is_enabled() ? differentiable(h, saved, dy, wanted) : fused_backward(h, saved, dy.contiguous(), wanted);
+    return torch::GradMode::is_enabled() ? differentiable(saved, dy, wanted) : fused_backward(saved, dy.contiguous(), wanted);
   }
 
  private:
-  /// With operations that have derivatives themselves.
-  static variable_list differentiable(const Heads& h, const variable_list& saved, const Tensor& dy, const std::vector<bool>& wanted) {
+  static Heads heads(const variable_list& t) { return {t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]}; }
+
+  /// With operations that have derivatives themselves, of aliases: where f was applied before, the inputs depend on each other.
+  static variable_list differentiable(variable_list saved, const Tensor& dy, const std::vector<bool>& wanted) {
     variable_list of, out(8);
     for (std::size_t i = 0; i < inputs; ++i)
-      if (wanted[i]) of.push_back(saved[i]);
-    const variable_list found = of.empty() ? of : torch::autograd::grad({plain_attention(h)}, of, {dy}, true, /*create_graph=*/true);
+      if (wanted[i]) of.push_back(saved[i] = saved[i].view_as(saved[i]));
+    const variable_list found = of.empty() ? of : torch::autograd::grad({plain_attention(heads(saved))}, of, {dy}, true, /*create_graph=*/true);
     auto next = found.begin();
     for (std::size_t i = 0; i < inputs; ++i)
       if (wanted[i]) out[i] = *next++;
     return out;
   }
 
-  static variable_list fused_backward(const Heads& h, const variable_list& saved, const Tensor& dy, const std::vector<bool>& wanted) {
+  static variable_list fused_backward(const variable_list& saved, const Tensor& dy, const std::vector<bool>& wanted) {
+    const Heads h = heads(saved);
     variable_list out(8);
     out[0] = torch::empty_like(saved[0]);  // each part of it is a step to the others
     for (const std::size_t shared : {1, 2, 3})
@@ -127,7 +129,11 @@ bool fusable(const Heads& h) {
   if (!h.qkv.is_cpu() || (dtype != torch::kFloat32 && dtype != torch::kFloat64) || h.qkv.numel() == 0 || !kernels::has_blas()) return false;
   for (const Tensor* t : {&h.qkv, &h.content_bias, &h.distance_bias, &h.r, &h.k_history, &h.v_history, &h.blocked, &h.dropout})
     if (t->defined() && (!t->is_contiguous() || t->scalar_type() != dtype)) return false;
-  return true;
+  if (h.qkv.dim() != 3 || h.r.dim() != 3 || h.k_history.defined() != h.v_history.defined()) return false;
+  const std::int64_t heads = h.r.size(0), d = h.r.size(1), batch = h.qkv.size(0), length = h.qkv.size(1), memory = h.k_history.defined() ? h.k_history.size(2) : 0, keys = memory + length;
+  const auto is = [](const Tensor& t, at::IntArrayRef sizes) { return !t.defined() || t.sizes() == sizes; };
+  return h.qkv.size(2) == 3 * heads * d && h.r.size(2) == 1 + keys && is(h.content_bias, {heads, 1, 1, d}) && is(h.distance_bias, {heads, 1, 1, d}) &&
+         is(h.k_history, {heads, batch, memory, d}) && is(h.v_history, {heads, batch, memory, d}) && is(h.blocked, {length, keys}) && is(h.dropout, {heads, batch, length, keys});
 }
 
 /// Entry (i, j) is that of column j + L − 1 − i: [1 + K, L] read from the same numbers, its first row left out. A view.

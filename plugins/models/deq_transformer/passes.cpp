@@ -21,10 +21,10 @@ ZSTAR_INLINE void activate_row(std::int64_t n, T* y, const T* b, const T* m) {
     y[i] = v < 0 ? T(0) : v;  // a NaN passes
   }
 }
-/// dx = dy ⊙ m where y is positive.
+/// dx = dy ⊙ m but where y is closed.
 template <class T>
 ZSTAR_INLINE void slope_row(std::int64_t n, const T* y, const T* dy, const T* m, T* dx) {
-  for (std::int64_t i = 0; i < n; ++i) dx[i] = y[i] > 0 ? (m ? dy[i] * m[i] : dy[i]) : T(0);
+  for (std::int64_t i = 0; i < n; ++i) dx[i] = y[i] <= 0 ? T(0) : m ? dy[i] * m[i] : dy[i];  // as ATen: a NaN is no closed unit
 }
 /// y = z + (y + b) ⊙ m
 template <class T>
@@ -71,7 +71,7 @@ class Hidden final : public torch::autograd::Function<Hidden> {
     if (!dy.defined()) return variable_list(3);
     Tensor dx;
     if (torch::GradMode::is_enabled()) {  // linear in dy: its derivative is that of these operations
-      dx = dy * (y > 0);
+      dx = torch::where(y <= 0, torch::zeros_like(dy), dy);
       if (mask.defined()) dx = dx * mask;
     } else {
       dx = torch::empty_like(y);
@@ -112,33 +112,36 @@ class Added final : public torch::autograd::Function<Added> {
 /// An input of an autograd function must be a tensor: an empty one stands for none.
 Tensor given(const Tensor& mask, const Tensor& like) { return mask.defined() ? mask : torch::empty({0}, like.options()); }
 
-bool joinable(const Tensor& product, std::initializer_list<Tensor> others) {
+/// Of what follows a product: whether all is of its type, and of the sizes that the loops take.
+bool joinable(const Tensor& product, const Tensor& z, const Tensor& bias, const Tensor& mask) {
   const auto dtype = product.scalar_type();
   if (!product.is_cpu() || product.dim() != 3 || product.numel() == 0 || (dtype != torch::kFloat32 && dtype != torch::kFloat64)) return false;
-  return std::all_of(others.begin(), others.end(), [&](const Tensor& t) { return !t.defined() || (t.is_contiguous() && t.scalar_type() == dtype); });
+  const auto is = [&](const Tensor& t, at::IntArrayRef sizes) { return !t.defined() || (t.sizes() == sizes && t.is_contiguous() && t.scalar_type() == dtype); };
+  return is(product, product.sizes()) && is(z, product.sizes()) && is(bias, {product.size(2)}) && is(mask, {product.size(0), 1, product.size(2)});
 }
+
+Tensor hidden_of(const Tensor& y, const Tensor& mask) { return torch::relu(mask.defined() ? y * mask : y); }
+Tensor sum_of(const Tensor& z, const Tensor& y, const Tensor& mask) { return mask.defined() ? torch::addcmul(z, y, mask) : z + y; }
 
 }  // namespace
 
 Tensor plain_hidden(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mask) {
-  const Tensor y = torch::linear(x, weight, bias);
-  return torch::relu(mask.defined() ? y * mask : y);
+  return hidden_of(torch::linear(x, weight, bias), mask);
 }
 Tensor plain_added(const Tensor& z, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mask) {
-  const Tensor y = torch::linear(x, weight, bias);
-  return mask.defined() ? torch::addcmul(z, y, mask) : z + y;
+  return sum_of(z, torch::linear(x, weight, bias), mask);
 }
 
 Tensor hidden(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mask) {
-  if (!joinable(x, {weight, bias, mask})) return plain_hidden(x, weight, bias, mask);
   const Tensor product = torch::linear(x, weight);
+  if (!joinable(product, {}, bias, mask)) return hidden_of(product + bias, mask);
   if (torch::GradMode::is_enabled()) return Hidden::apply(product, bias, given(mask, x));
   Hidden::run(product, bias, mask);
   return product;
 }
 Tensor added(const Tensor& z, const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& mask) {
-  if (!joinable(x, {z, weight, bias, mask})) return plain_added(z, x, weight, bias, mask);
   const Tensor product = torch::linear(x, weight);
+  if (!joinable(product, z, bias, mask)) return sum_of(z, product + bias, mask);
   if (torch::GradMode::is_enabled()) return Added::apply(z, product, bias, given(mask, x));
   Added::run(z, product, bias, mask);
   return product;

@@ -82,9 +82,10 @@ class Fused final : public torch::autograd::Function<Fused> {
     bool x, affine, add, skip;
   };
 
-  /// With operations that have derivatives themselves.
+  /// With operations that have derivatives themselves, of aliases: where f was applied before, the inputs depend on each other.
   static variable_list differentiable(const variable_list& saved, std::int64_t groups, const Tensor& dy, const Wanted& wanted) {
-    const Tensor &x = saved[0], &affine = saved[1], &mask = saved[2], &add = saved[3], &y = saved[4];
+    const auto alias = [](const Tensor& t) { return t.defined() ? t.view_as(t) : t; };
+    const Tensor x = alias(saved[0]), affine = alias(saved[1]), &mask = saved[2], add = alias(saved[3]), &y = saved[4];
     const Tensor slope = y.defined() ? dy * (y > 0) : dy;
     variable_list inputs;
     if (wanted.x) inputs.push_back(x);

@@ -61,6 +61,17 @@ TEST_P(FusedNorm, ItsGradientsAgreeToo) {
   for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(error(got[i], want[i]), 1e-12) << i;
 }
 
+/// In an unrolled solve the input of an evaluation depends on scale and shift of the one before.
+TEST_P(FusedNorm, OnTheGraphTwiceItsDifferentiableGradientsAreThoseOfTheChain) {
+  const Case c(GetParam(), torch::kFloat64);
+  const auto gradients = [&](auto f, bool create_graph) {
+    const Tensor y = f(f(c.x, 3, c.affine, c.around), 3, c.affine, c.around);
+    return torch::autograd::grad({y}, c.inputs(), {zstar::testing::randn({2, 6, 5, 7}, 9)}, true, create_graph);
+  };
+  const auto want = gradients(plain_group_norm, false), got = gradients(group_norm, true);
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(error(got[i], want[i]), 1e-11) << i;
+}
+
 TEST_P(FusedNorm, TheGradientOfEachInputCanBeAskedForAlone) {
   const Case c(GetParam(), torch::kFloat64);
   const Tensor v = zstar::testing::randn({2, 6, 5, 7}, 9);
