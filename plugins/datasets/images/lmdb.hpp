@@ -6,11 +6,16 @@
 
 #include <bit>
 #include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
 
 #include <zstar/formats/files.hpp>
 
 namespace zstar_images {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// The bytes of a page, or of the beginning of one, and the numbers in them. \par Source  MDB_page, MDB_meta and MDB_node of liblmdb 0.9 with words of 64 bits
 class LmdbPage {
