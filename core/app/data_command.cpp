@@ -7,6 +7,7 @@
 #include "core/app/command.hpp"
 #include "core/experiment/spec_text.hpp"
 #include "core/training/session.hpp"
+#include "core/training/splits.hpp"
 #include "zstar/formats/safetensors.hpp"
 #include "zstar/guard.hpp"
 
@@ -128,10 +129,10 @@ void describe(const std::string& name, const Dataset& data) {
   std::cout << "data set " << name << ':';
   for (const auto& [what, n] : data.describe().sizes) std::cout << ' ' << what << ' ' << n;
   std::cout << '\n';
-  for (const auto& [split, word] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")}) {
+  for (const Split split : training::splits) {
     const std::int64_t n = data.size(split);
     if (n == 0) continue;
-    std::cout << word << ": " << n << (n == 1 ? " sample" : " samples") << ", the first batch:\n";
+    std::cout << training::name_of(split) << ": " << n << (n == 1 ? " sample" : " samples") << ", the first batch:\n";
     const auto batches = data.batches(split, 128, 0);
     for (const auto& [tensor, t] : data.load(split, batches.front(), 0).tensors) {
       print(tensor, t);

@@ -4,6 +4,7 @@
 #include "core/training/calls.hpp"
 #include "core/training/loader.hpp"
 #include "core/training/spectra.hpp"
+#include "core/training/splits.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
 
@@ -47,10 +48,10 @@ std::string selecting_split(const Dataset& data) {
 std::vector<runs::Record> Trainer::evaluate_splits(std::optional<Metric>& selecting) {
   const std::int64_t batch_size = evaluation_batch_size(eval_, train_);
   std::vector<runs::Record> records;
-  for (const auto& [split, name] : {std::pair(Split::validation, "validation"), std::pair(Split::test, "test")}) {
+  for (const Split split : {Split::validation, Split::test}) {
     if (size_of(session_.dataset(), split) == 0) continue;
     solves_.clear();
-    runs::Record record{{}, name, step_};
+    runs::Record record{{}, name_of(split), step_};
     for (const Metric& m : evaluate_split(session_, split, batch_size, &signals_)) {
       if (!selecting) selecting = m;
       record.numbers.emplace_back(m.name, m.value);

@@ -3,6 +3,7 @@
 #include "core/training/calls.hpp"
 #include "core/training/loader.hpp"
 #include "core/training/options.hpp"
+#include "core/training/splits.hpp"
 #include "core/training/weights.hpp"
 #include "zstar/predict.hpp"
 #include "zstar/render.hpp"
@@ -62,8 +63,6 @@ std::vector<std::string> render_samples(Session& session, const RendersSamples& 
   });
   return files;
 }
-
-const char* name_of(Split split) { return split == Split::test ? "test" : split == Split::validation ? "validation" : "training"; }
 
 /// The samples that the model asks for, or the first ones.
 std::vector<std::int64_t> rows_of(Session& session, const Produces& model, Split split, std::int64_t batch_size) {

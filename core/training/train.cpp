@@ -15,6 +15,7 @@
 #include "core/training/calls.hpp"
 #include "core/training/kept.hpp"
 #include "core/training/plugin_files.hpp"
+#include "core/training/splits.hpp"
 #include "core/training/trainer.hpp"
 #include "core/training/weights.hpp"
 #include "zstar/abi/tag.hpp"
@@ -72,9 +73,9 @@ SplitMetrics evaluate_all(Session& session, const experiment::Experiment& experi
   const auto eval = experiment.at("eval").as<EvalOptions>();
   const std::int64_t batch_size = evaluation_batch_size(eval, experiment.at("train").as<TrainOptions>());
   SplitMetrics result;
-  for (const auto& [split, name] : {std::pair(Split::train, "train"), std::pair(Split::validation, "validation"), std::pair(Split::test, "test")})
+  for (const Split split : splits)
     if (size_of(session.dataset(), split) > 0 && (split != Split::train || eval.training_split)) {
-      result.emplace_back(name, evaluate_split(session, split, batch_size, signals));
+      result.emplace_back(name_of(split), evaluate_split(session, split, batch_size, signals));
       if (signals && signals->caught()) return {};
       if (solves) add_solves(result.back().second, *solves);
     }

@@ -1,14 +1,15 @@
 /// \file Checks of data sets.
 #include <set>
 
+#include "core/training/splits.hpp"
 #include "core/verify/dataset_subject.hpp"
 #include "zstar/guard.hpp"
 
 namespace zstar::verify {
 namespace {
 
-constexpr Split splits[] = {Split::train, Split::validation, Split::test};
-const char* name_of(Split split) { return split == Split::train ? "train" : split == Split::validation ? "validation" : "test"; }
+using training::name_of;
+using training::splits;
 
 bool same(const Batch& a, const Batch& b) {
   if (a.ids != b.ids || a.tensors.size() != b.tensors.size()) return false;

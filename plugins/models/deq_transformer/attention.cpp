@@ -1,11 +1,11 @@
 #include "attention.hpp"
 
 #include <ATen/Parallel.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/torch.h>
 
 #include "attention_kernels.hpp"
+#include "zstar/nn/twin.hpp"
 
 namespace zstar_deq_transformer {
 namespace {
@@ -57,8 +57,8 @@ Tensor fused_forward(const Heads& h, const Tensor& p) {
   return y;
 }
 
-/// Those of the tensors that may have gradients, in the order of Fused::apply.
-constexpr std::size_t inputs = 6;
+/// Tensors of Fused::apply.
+constexpr std::size_t inputs = 8;
 
 class Fused final : public torch::autograd::Function<Fused> {
  public:
@@ -84,28 +84,17 @@ class Fused final : public torch::autograd::Function<Fused> {
     std::vector<bool> wanted(inputs);
     for (std::size_t i = 0; i < inputs; ++i) wanted[i] = context->needs_input_grad(i) && saved[i].defined();
     const Tensor& dy = gradients[0];
-    if (!dy.defined()) return variable_list(8);
-    return torch::GradMode::is_enabled() ? differentiable(saved, dy, wanted) : fused_backward(saved, dy.contiguous(), wanted);
+    if (!dy.defined()) return variable_list(inputs);
+    if (!torch::GradMode::is_enabled()) return fused_backward(saved, dy.contiguous(), wanted);
+    return zstar::nn::twin_gradient({saved.begin(), saved.begin() + inputs}, wanted, [](const variable_list& t) { return plain_attention(heads(t)); }, dy);
   }
 
  private:
   static Heads heads(const variable_list& t) { return {t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7]}; }
 
-  /// With operations that have derivatives themselves, of aliases: where f was applied before, the inputs depend on each other.
-  static variable_list differentiable(variable_list saved, const Tensor& dy, const std::vector<bool>& wanted) {
-    variable_list of, out(8);
-    for (std::size_t i = 0; i < inputs; ++i)
-      if (wanted[i]) of.push_back(saved[i] = saved[i].view_as(saved[i]));
-    const variable_list found = of.empty() ? of : torch::autograd::grad({plain_attention(heads(saved))}, of, {dy}, true, /*create_graph=*/true);
-    auto next = found.begin();
-    for (std::size_t i = 0; i < inputs; ++i)
-      if (wanted[i]) out[i] = *next++;
-    return out;
-  }
-
   static variable_list fused_backward(const variable_list& saved, const Tensor& dy, const std::vector<bool>& wanted) {
     const Heads h = heads(saved);
-    variable_list out(8);
+    variable_list out(inputs);
     out[0] = torch::empty_like(saved[0]);  // each part of it is a step to the others
     for (const std::size_t shared : {1, 2, 3})
       if (wanted[shared]) out[shared] = torch::zeros_like(saved[shared]);

@@ -1,11 +1,11 @@
 #include "fused_norm.hpp"
 
 #include <ATen/Parallel.h>
-#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/torch.h>
 
 #include "norm_kernels.hpp"
+#include "zstar/nn/twin.hpp"
 
 namespace zstar_mdeq {
 namespace {
@@ -82,22 +82,12 @@ class Fused final : public torch::autograd::Function<Fused> {
     bool x, affine, add, skip;
   };
 
-  /// With operations that have derivatives themselves, of aliases: where f was applied before, the inputs depend on each other.
+  /// By the plain twin before its rectifier, of which the output is kept and says where it was open.
   static variable_list differentiable(const variable_list& saved, std::int64_t groups, const Tensor& dy, const Wanted& wanted) {
-    const auto alias = [](const Tensor& t) { return t.defined() ? t.view_as(t) : t; };
-    const Tensor x = alias(saved[0]), affine = alias(saved[1]), &mask = saved[2], add = alias(saved[3]), &y = saved[4];
-    const Tensor slope = y.defined() ? dy * (y > 0) : dy;
-    variable_list inputs;
-    if (wanted.x) inputs.push_back(x);
-    if (wanted.affine) inputs.push_back(affine);
-    if (wanted.add) inputs.push_back(add);
-    variable_list found;
-    if (!inputs.empty()) found = torch::autograd::grad({plain_group_norm(x, groups, affine, {mask, add})}, inputs, {slope}, true, /*create_graph=*/true);
-    variable_list out(7);
-    auto next = found.begin();
-    if (wanted.x) out[0] = *next++;
-    if (wanted.affine) out[1] = *next++;
-    if (wanted.add) out[3] = *next++;
+    const Tensor slope = saved[4].defined() ? dy * (saved[4] > 0) : dy;
+    const auto twin = [groups](const variable_list& t) { return plain_group_norm(t[0], groups, t[1], {t[2], t[3]}); };
+    variable_list out = zstar::nn::twin_gradient({saved[0], saved[1], saved[2], saved[3]}, {wanted.x, wanted.affine, false, wanted.add}, twin, slope);
+    out.resize(7);
     if (wanted.skip) out[4] = slope;
     return out;
   }
