@@ -1,11 +1,11 @@
 /// \file Diffusion on 32 × 32 pixels, the published size: a training step, and three sweeps over a trajectory of 20 steps.
-#include <torch/optim/adam.h>
 
 #include <filesystem>
 
 #include <unistd.h>
 
 #include "bench/zoo/workload.hpp"
+#include "core/training/adam.hpp"
 #include "zstar/render.hpp"
 
 namespace zstar::bench {
@@ -16,7 +16,7 @@ std::unique_ptr<ZooWorkload> ddim(const std::string& name, Variant variant) {
   auto w = std::make_unique<ZooWorkload>(
       Recipe{layer("phantom", {{"beta", 0.1}}, "anderson", forward, forward, variant), "weight_norm", {}, {{{"channels", 3}, {"height", 32}, {"width", 32}, {"classes", 10}}}, "deq_ddim",
              {{"steps", std::int64_t{20}}, {"samples", images}, {"compare", false}, {"checkpoint", variant == Variant::lean}}, {{{"images", torch::rand({images, 3, 32, 32}) * 2 - 1}}, {}}});
-  w->optimizer = std::make_unique<torch::optim::Adam>(w->parameters, torch::optim::AdamOptions(2e-4));
+  w->optimizer = std::make_unique<training::Adam>(w->parameters, torch::optim::AdamOptions(2e-4));
   w->clip_norm = 1;
   w->evaluation = [](Model& model) {
     const auto folder = std::filesystem::temp_directory_path() / ("zstar-bench-" + std::to_string(::getpid()));

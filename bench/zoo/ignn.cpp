@@ -1,7 +1,6 @@
 /// \file Graphs: chains of 100 nodes, and one random graph with the sizes of PPI's five layers.
-#include <torch/optim/adam.h>
-
 #include "bench/zoo/workload.hpp"
+#include "core/training/adam.hpp"
 
 namespace zstar::bench {
 namespace {
@@ -35,7 +34,7 @@ std::unique_ptr<ZooWorkload> ignn(const std::string& name, Variant variant) {
   const auto solved = layer("phantom", {{"steps", std::vector<std::int64_t>{5}}, {"beta", 0.5}}, "fixed_point", budget(40), budget(40), variant);
   const bool small = name == "ignn_chains";
   auto w = std::make_unique<ZooWorkload>(small ? chains(solved) : ppi(solved));
-  w->optimizer = std::make_unique<torch::optim::Adam>(w->parameters, torch::optim::AdamOptions(small ? 0.01 : 0.005).weight_decay(small ? 5e-4 : 0.0));
+  w->optimizer = std::make_unique<training::Adam>(w->parameters, torch::optim::AdamOptions(small ? 0.01 : 0.005).weight_decay(small ? 5e-4 : 0.0));
   return w;
 }
 

@@ -1,7 +1,6 @@
 /// \file A picture of 128 × 128 points, every one an equilibrium: siren-like, one layer of 256.
-#include <torch/optim/adam.h>
-
 #include "bench/zoo/workload.hpp"
+#include "core/training/adam.hpp"
 
 namespace zstar::bench {
 
@@ -14,7 +13,7 @@ std::unique_ptr<ZooWorkload> inr(const std::string&, Variant variant) {
              "deq_inr", {{"width", std::int64_t{256}}, {"layers", std::int64_t{1}}, {"training", std::string("solve")}},
              {{{"coordinates", torch::rand({points, 2}) * 2 - 1}, {"values", torch::rand({points, 1}) * 2 - 1}}, {}}});
   if (lean) w->parts = 8;  // the equilibria of the points know nothing of one another
-  w->optimizer = std::make_unique<torch::optim::Adam>(w->parameters, torch::optim::AdamOptions(1e-3));
+  w->optimizer = std::make_unique<training::Adam>(w->parameters, torch::optim::AdamOptions(1e-3));
   return w;
 }
 

@@ -1,7 +1,6 @@
 /// \file Language models: batch 8, segments and memory of 64, width 256, vocabulary 10,000 in three clusters.
-#include <torch/optim/adam.h>
-
 #include "bench/zoo/workload.hpp"
+#include "core/training/adam.hpp"
 
 namespace zstar::bench {
 
@@ -16,7 +15,7 @@ std::unique_ptr<ZooWorkload> transformer(const std::string& name, Variant varian
   auto w = std::make_unique<ZooWorkload>(
       Recipe{implicit ? layer("implicit", {}, "broyden", budget(13), products, variant) : layer("phantom", {{"steps", std::vector<std::int64_t>{12}}}, "fixed_point", plain, plain, variant),
              "weight_norm", {}, {{{"tokens", 10000}}}, lm ? "deq_lm" : "deq_seq", s, {{{"tokens", tokens()}, {"targets", tokens()}}, {}}});
-  w->optimizer = std::make_unique<torch::optim::Adam>(w->parameters, torch::optim::AdamOptions(2.5e-4));
+  w->optimizer = std::make_unique<training::Adam>(w->parameters, torch::optim::AdamOptions(2.5e-4));
   w->clip_norm = 0.25;
   w->calls_in_backward = implicit ? 1 : 0;
   return w;

@@ -6,6 +6,7 @@
 #include <torch/optim.h>
 #include <torch/serialize.h>
 
+#include "core/training/adam.hpp"
 #include "core/training/schedule.hpp"
 
 namespace zstar::training {
@@ -33,10 +34,9 @@ std::unique_ptr<torch::optim::Optimizer> make(const experiment::Section& s, cons
   lr = o.lr;
   const auto betas = std::make_tuple(o.beta1, o.beta2);
   if (s.part == "adamw")
-    return std::make_unique<torch::optim::AdamW>(
+    return std::make_unique<AdamW>(
         parameters, torch::optim::AdamWOptions(o.lr).betas(betas).eps(o.eps).weight_decay(o.weight_decay));
-  return std::make_unique<torch::optim::Adam>(parameters,
-                                              torch::optim::AdamOptions(o.lr).betas(betas).eps(o.eps).weight_decay(o.weight_decay));
+  return std::make_unique<Adam>(parameters, torch::optim::AdamOptions(o.lr).betas(betas).eps(o.eps).weight_decay(o.weight_decay));
 }
 
 }  // namespace

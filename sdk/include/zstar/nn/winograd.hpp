@@ -77,7 +77,7 @@ inline const std::optional<Plan>& kept_plan(Pass pass, const Sizes& s) {
   return known != plans.end() ? known->second : plans.emplace(key, plan(pass, s)).first->second;
 }
 
-/// Enough tiles of 4 × 4 to outweigh the transformed weights, enough channels to outweigh the transformed images (measured: 16 tiles, 32 × 32 channels).
+/// Enough tiles of 4 × 4 to outweigh the transformed weights, enough channels to outweigh the transformed images (measured: more than 16 tiles, 32 × 32 channels).
 bool pays(const Tensor& x, const Tensor& w, const Tensor& bias) {
   if (x.dim() != 4 || w.dim() != 4 || w.size(2) != 3 || w.size(3) != 3 || w.size(1) != x.size(1)) return false;
   const auto plain = [](const Tensor& t) {
@@ -87,7 +87,7 @@ bool pays(const Tensor& x, const Tensor& w, const Tensor& bias) {
   if (bias.defined() && (!plain(bias) || bias.dim() != 1 || bias.size(0) != w.size(0))) return false;  // LibTorch's to refuse
   const Sizes s{x.size(0), w.size(1), w.size(0), x.size(2), x.size(3)};
   const std::int64_t tiles = s.images * ((s.height + 3) / 4) * ((s.width + 3) / 4);
-  return tiles >= 16 && s.height >= 7 && s.width >= 7 && std::min(s.in, s.out) >= 16 && s.in * s.out >= 1024 &&
+  return tiles > 16 && s.height >= 7 && s.width >= 7 && std::min(s.in, s.out) >= 16 && s.in * s.out >= 1024 &&
          kept_plan(Pass::forward, {1, s.in, s.out, s.height, s.width}).has_value();
 }
 
