@@ -26,8 +26,9 @@ bool fusable(const Optimizer& optimizer) {
   bool all = true;
   for_each_gradient(optimizer, [&all](const auto& group, const Tensor& p) {
     const auto plain = [](const Tensor& t) { return t.device().is_cpu() && t.layout() == torch::kStrided; };
-    all = all && plain(p) && plain(p.grad()) && p.is_non_overlapping_and_dense() && (p.scalar_type() == torch::kFloat32 || p.scalar_type() == torch::kFloat64) &&
-          p.grad().scalar_type() == p.scalar_type() && !static_cast<const Options&>(group.options()).amsgrad();
+    all = all && plain(p) && plain(p.grad()) && p.is_non_overlapping_and_dense() &&
+          (p.scalar_type() == torch::kFloat32 || p.scalar_type() == torch::kFloat64) && p.grad().scalar_type() == p.scalar_type() &&
+          !static_cast<const Options&>(group.options()).amsgrad();
   });
   return all;
 }
@@ -71,15 +72,19 @@ void step_at_once(Optimizer& optimizer, bool decoupled) {
     state.exp_avg(alike(state.exp_avg(), p)), state.exp_avg_sq(alike(state.exp_avg_sq(), p));
     const auto [beta1, beta2] = o.betas();
     const auto t = static_cast<double>(state.step());
-    const kernels::AdamFactors f{beta1, beta2, decoupled ? 0 : o.weight_decay(), decoupled ? 1 - o.lr() * o.weight_decay() : 1, o.lr() / (1 - std::pow(beta1, t)),
-                                 std::sqrt(1 - std::pow(beta2, t)), o.eps()};
+    const kernels::AdamFactors f{beta1,
+                                 beta2,
+                                 decoupled ? 0 : o.weight_decay(),
+                                 decoupled ? 1 - o.lr() * o.weight_decay() : 1,
+                                 o.lr() / (1 - std::pow(beta1, t)),
+                                 std::sqrt(1 - std::pow(beta2, t)),
+                                 o.eps()};
     const Tensor g = alike(p.grad(), p);
     AT_DISPATCH_FLOATING_TYPES(p.scalar_type(), "adam", [&] {
-      const auto *from = g.data_ptr<scalar_t>();
+      const auto* from = g.data_ptr<scalar_t>();
       auto *to = p.data_ptr<scalar_t>(), *m = state.exp_avg().template data_ptr<scalar_t>(), *v = state.exp_avg_sq().template data_ptr<scalar_t>();
-      at::parallel_for(0, p.numel(), at::internal::GRAIN_SIZE, [&](std::int64_t begin, std::int64_t end) {
-        kernels::adam(f, from + begin, end - begin, to + begin, m + begin, v + begin);
-      });
+      at::parallel_for(0, p.numel(), at::internal::GRAIN_SIZE,
+                       [&](std::int64_t begin, std::int64_t end) { kernels::adam(f, from + begin, end - begin, to + begin, m + begin, v + begin); });
     });
     p.unsafeGetTensorImpl()->bump_version();
   });
@@ -94,8 +99,12 @@ Tensor step_of(Base& optimizer, const Optimizer::LossClosure& closure, bool deco
 
 }  // namespace
 
-Tensor Adam::step(LossClosure closure) { return step_of<torch::optim::Adam, torch::optim::AdamOptions, torch::optim::AdamParamState>(*this, closure, false); }
+Tensor Adam::step(LossClosure closure) {
+  return step_of<torch::optim::Adam, torch::optim::AdamOptions, torch::optim::AdamParamState>(*this, closure, false);
+}
 
-Tensor AdamW::step(LossClosure closure) { return step_of<torch::optim::AdamW, torch::optim::AdamWOptions, torch::optim::AdamWParamState>(*this, closure, true); }
+Tensor AdamW::step(LossClosure closure) {
+  return step_of<torch::optim::AdamW, torch::optim::AdamWOptions, torch::optim::AdamWParamState>(*this, closure, true);
+}
 
 }  // namespace zstar::training

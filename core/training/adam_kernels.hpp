@@ -7,10 +7,10 @@ namespace zstar::training::kernels {
 
 struct AdamFactors {
   double beta1, beta2;
-  double decay;    ///< added to the gradient, times the weight
-  double shrink;   ///< of the weight before the step: 1 − η λ where decay is decoupled, else 1
-  double step;     ///< η / (1 − β₁ᵗ)
-  double root;     ///< √(1 − β₂ᵗ)
+  double decay;   ///< added to the gradient, times the weight
+  double shrink;  ///< of the weight before the step: 1 − η λ where decay is decoupled, else 1
+  double step;    ///< η / (1 − β₁ᵗ)
+  double root;    ///< √(1 − β₂ᵗ)
   double epsilon;
 };
 

@@ -16,8 +16,9 @@ using torch::Tensor;
 /// Of several sizes and layouts; more than one part of a parallel loop among them.
 std::vector<Tensor> parameters(torch::Dtype dtype) {
   torch::manual_seed(3);
-  return {torch::randn({70001}, dtype), torch::randn({6, 5, 3, 3}, dtype).contiguous(torch::MemoryFormat::ChannelsLast), torch::randn({7, 4}, dtype).t(),
-          torch::randn({1, 3, 1, 1}, dtype), torch::randn({}, dtype), torch::empty({0, 3}, dtype)};
+  return {torch::randn({70001}, dtype),    torch::randn({6, 5, 3, 3}, dtype).contiguous(torch::MemoryFormat::ChannelsLast),
+          torch::randn({7, 4}, dtype).t(), torch::randn({1, 3, 1, 1}, dtype),
+          torch::randn({}, dtype),         torch::empty({0, 3}, dtype)};
 }
 
 std::vector<Tensor> leaves(const std::vector<Tensor>& values) {
@@ -34,7 +35,8 @@ void give_gradients(std::vector<Tensor>& to, int k) {
 
 void expect_alike(const std::vector<Tensor>& a, const std::vector<Tensor>& b, const char* what) {
   for (std::size_t i = 0; i < a.size(); ++i)
-    EXPECT_TRUE(torch::allclose(a[i], b[i], /*rtol=*/0, a[i].scalar_type() == torch::kFloat64 ? 1e-14 : 2e-6)) << what << ", parameter " << i << ": " << (a[i] - b[i]).abs().max();
+    EXPECT_TRUE(torch::allclose(a[i], b[i], /*rtol=*/0, a[i].scalar_type() == torch::kFloat64 ? 1e-14 : 2e-6))
+        << what << ", parameter " << i << ": " << (a[i] - b[i]).abs().max();
 }
 
 template <class Ours, class Options>
