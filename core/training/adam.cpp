@@ -1,10 +1,18 @@
 #include "core/training/adam.hpp"
 
-#include <algorithm>
 #include <cmath>
+#include <memory>
 #include <sstream>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
 
+#include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
+#include <ATen/TensorIterator.h>
+#include <fmt/format.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "core/training/adam_kernels.hpp"
 
@@ -14,23 +22,16 @@ namespace {
 using torch::Tensor;
 using torch::optim::Optimizer;
 
-template <class Use>
-void for_each_gradient(const Optimizer& optimizer, const Use& use) {
-  for (const auto& group : optimizer.param_groups())
-    for (const Tensor& p : group.params())
-      if (p.grad().defined()) use(group, p);
-}
-
 template <class Options>
 bool fusable(const Optimizer& optimizer) {
-  bool all = true;
-  for_each_gradient(optimizer, [&all](const auto& group, const Tensor& p) {
-    const auto plain = [](const Tensor& t) { return t.device().is_cpu() && t.layout() == torch::kStrided; };
-    all = all && plain(p) && plain(p.grad()) && p.is_non_overlapping_and_dense() &&
-          (p.scalar_type() == torch::kFloat32 || p.scalar_type() == torch::kFloat64) && p.grad().scalar_type() == p.scalar_type() &&
-          !static_cast<const Options&>(group.options()).amsgrad();
-  });
-  return all;
+  const auto plain = [](const Tensor& t) { return t.device().is_cpu() && t.layout() == torch::kStrided && !t.is_neg(); };
+  for (const auto& group : optimizer.param_groups())
+    for (const Tensor& p : group.params()) {
+      if (!p.grad().defined()) continue;
+      if (static_cast<const Options&>(group.options()).amsgrad() || !plain(p) || !plain(p.grad()) || !p.is_non_overlapping_and_dense()) return false;
+      if (p.scalar_type() != torch::kFloat32 && p.scalar_type() != torch::kFloat64) return false;
+    }
+  return true;
 }
 
 /// How LibTorch finds what it remembers of a parameter: by its place, until 2.0 in words.
@@ -48,52 +49,61 @@ Key key_of(const Tensor& p) {
 template <class State>
 State& state_of(Optimizer& optimizer, const Tensor& p) {
   auto& states = optimizer.state();
-  auto& state = states[key_of<typename std::decay_t<decltype(states)>::key_type>(p)];
-  if (!state) {
-    auto fresh = std::make_unique<State>();
-    fresh->step(0);
-    fresh->exp_avg(torch::zeros_like(p, torch::MemoryFormat::Preserve));
-    fresh->exp_avg_sq(torch::zeros_like(p, torch::MemoryFormat::Preserve));
-    state = std::move(fresh);
-  }
-  return static_cast<State&>(*state);
+  const auto key = key_of<typename std::decay_t<decltype(states)>::key_type>(p);
+  const auto known = states.find(key);
+  if (known != states.end()) return static_cast<State&>(*known->second);
+  auto fresh = std::make_unique<State>();
+  State& state = *fresh;
+  state.step(0);
+  state.exp_avg(torch::zeros_like(p, torch::MemoryFormat::Preserve));
+  state.exp_avg_sq(torch::zeros_like(p, torch::MemoryFormat::Preserve));
+  states[key] = std::move(fresh);
+  return state;
 }
 
-/// t, or a copy of it, with its numbers where p has them.
-Tensor alike(const Tensor& t, const Tensor& p) { return t.strides() == p.strides() ? t : torch::empty_like(p).copy_(t); }
+/// t as p is: of its type, and with its numbers in the same places; t itself where it is so.
+Tensor alike(const Tensor& t, const Tensor& p) {
+  if (t.sizes() != p.sizes())
+    throw std::runtime_error(
+        fmt::format("Adam: a parameter of {} numbers in {} dimensions has a gradient or a moment of {} in {}\n  remedy: resume with the model that "
+                    "the checkpoint is of",
+                    p.numel(), p.dim(), t.numel(), t.dim()));
+  return t.strides() == p.strides() && t.scalar_type() == p.scalar_type() ? t : torch::empty_like(p).copy_(t);
+}
 
-template <class Options, class State>
-void step_at_once(Optimizer& optimizer, bool decoupled) {
-  const torch::NoGradGuard no_grad;
-  for_each_gradient(optimizer, [&](const auto& group, const Tensor& p) {
-    const auto& o = static_cast<const Options&>(group.options());
-    auto& state = state_of<State>(optimizer, p);
-    state.step(state.step() + 1);
-    state.exp_avg(alike(state.exp_avg(), p)), state.exp_avg_sq(alike(state.exp_avg_sq(), p));
-    const auto [beta1, beta2] = o.betas();
-    const auto t = static_cast<double>(state.step());
-    const kernels::AdamFactors f{beta1,
-                                 beta2,
-                                 decoupled ? 0 : o.weight_decay(),
-                                 decoupled ? 1 - o.lr() * o.weight_decay() : 1,
-                                 o.lr() / (1 - std::pow(beta1, t)),
-                                 std::sqrt(1 - std::pow(beta2, t)),
-                                 o.eps()};
-    const Tensor g = alike(p.grad(), p);
-    AT_DISPATCH_FLOATING_TYPES(p.scalar_type(), "adam", [&] {
-      const auto* from = g.data_ptr<scalar_t>();
-      auto *to = p.data_ptr<scalar_t>(), *m = state.exp_avg().template data_ptr<scalar_t>(), *v = state.exp_avg_sq().template data_ptr<scalar_t>();
-      at::parallel_for(0, p.numel(), at::internal::GRAIN_SIZE,
-                       [&](std::int64_t begin, std::int64_t end) { kernels::adam(f, from + begin, end - begin, to + begin, m + begin, v + begin); });
+template <class State>
+void step_of_parameter(const Tensor& p, State& state, double lr, double beta1, double beta2, double epsilon, double decay, bool decoupled) {
+  const Tensor g = alike(p.grad(), p), m = alike(state.exp_avg(), p), v = alike(state.exp_avg_sq(), p);
+  state.exp_avg(m), state.exp_avg_sq(v);
+  state.step(state.step() + 1);
+  const auto t = static_cast<double>(state.step());
+  const kernels::AdamFactors f{.beta1 = beta1,
+                               .beta2 = beta2,
+                               .decay = decoupled ? 0 : decay,
+                               .shrink = decoupled ? 1 - lr * decay : 1,
+                               .step = lr / (1 - std::pow(beta1, t)),
+                               .root = std::sqrt(1 - std::pow(beta2, t)),
+                               .epsilon = epsilon};
+  AT_DISPATCH_FLOATING_TYPES(p.scalar_type(), "adam", [&] {
+    const auto* from = g.data_ptr<scalar_t>();
+    auto *to = p.data_ptr<scalar_t>(), *first = m.data_ptr<scalar_t>(), *second = v.data_ptr<scalar_t>();
+    at::parallel_for(0, p.numel(), at::internal::GRAIN_SIZE, [&](std::int64_t begin, std::int64_t end) {
+      kernels::adam(f, from + begin, end - begin, to + begin, first + begin, second + begin);
     });
-    p.unsafeGetTensorImpl()->bump_version();
   });
+  p.unsafeGetTensorImpl()->bump_version();
 }
 
 template <class Base, class Options, class State>
 Tensor step_of(Base& optimizer, const Optimizer::LossClosure& closure, bool decoupled) {
   if (closure || !fusable<Options>(optimizer)) return optimizer.Base::step(closure);
-  step_at_once<Options, State>(optimizer, decoupled);
+  const torch::NoGradGuard no_grad;
+  for (const auto& group : optimizer.param_groups()) {
+    const auto& o = static_cast<const Options&>(group.options());
+    const auto [beta1, beta2] = o.betas();
+    for (const Tensor& p : group.params())
+      if (p.grad().defined()) step_of_parameter(p, state_of<State>(optimizer, p), o.lr(), beta1, beta2, o.eps(), o.weight_decay(), decoupled);
+  }
   return {};
 }
 

@@ -7,7 +7,9 @@
 namespace zstar::training {
 
 /// torch::optim::Adam, its options, states and checkpoints, with a step that reads parameter, gradient and moments once and writes them once,
-/// where LibTorch's takes eight passes. Its plain form is LibTorch's, and is taken for what is no dense tensor of float32 or float64 on a CPU.
+/// where LibTorch's takes eight passes or nine. LibTorch's is its plain form, and the step of all parameters where one is no dense tensor of
+/// float32 or float64 on a CPU, with amsgrad, and with a closure.
+/// \throws std::runtime_error  a loaded state is of parameters of other sizes
 /// \par Source  Kingma & Ba, ICLR 2015, algorithm 1
 class Adam final : public torch::optim::Adam {
  public:

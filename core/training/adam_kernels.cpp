@@ -14,7 +14,7 @@ ZSTAR_INLINE void adam_body(const AdamFactors& f, const T* g, std::int64_t n, T*
   const T epsilon = static_cast<T>(f.epsilon);
 #pragma GCC ivdep
   for (std::int64_t i = 0; i < n; ++i) {
-    const T gradient = g[i] + decay * p[i];
+    const T gradient = decay != 0 ? g[i] + decay * p[i] : g[i];  // 0 · ∞ is no number
     m[i] = beta1 * m[i] + new1 * gradient;
     v[i] = beta2 * v[i] + new2 * gradient * gradient;
     p[i] = shrink * p[i] - step * m[i] / (std::sqrt(v[i]) / root + epsilon);

@@ -1,7 +1,13 @@
 /// \file Adam in one pass over memory against LibTorch's own.
 #include "core/training/adam.hpp"
 
+#include <cmath>
+#include <memory>
 #include <sstream>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
 
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
@@ -39,27 +45,65 @@ void expect_alike(const std::vector<Tensor>& a, const std::vector<Tensor>& b, co
         << what << ", parameter " << i << ": " << (a[i] - b[i]).abs().max();
 }
 
-template <class Ours, class Options>
+/// The parameters in two groups, the second with other options, and a rate that changes from step to step, as a schedule's does.
+template <class Optimizer, class Options>
+Optimizer in_two_groups(const std::vector<Tensor>& p, double decay) {
+  const Options first = Options(0.01).betas({0.8, 0.95}).eps(1e-6).weight_decay(decay), second = Options(0.03).weight_decay(0.2);
+  return Optimizer({torch::optim::OptimizerParamGroup({p.begin(), p.begin() + 3}, std::make_unique<Options>(first)),
+                    torch::optim::OptimizerParamGroup({p.begin() + 3, p.end()}, std::make_unique<Options>(second))},
+                   first);
+}
+
+template <class Ours, class State>
+bool steps_of_its_own(Ours& optimizer) {
+  bool all = !optimizer.state().empty();
+  for (const auto& [key, state] : optimizer.state())  // LibTorch changes moments in place, by operations that count
+    all = all && static_cast<const State&>(*state).exp_avg()._version() == 0;
+  return all;
+}
+
+template <class Ours, class Plain, class Options, class State>
 void expect_the_steps_of_libtorch(const char* what, double decay, torch::Dtype dtype) {
   auto mine = leaves(parameters(dtype)), theirs = leaves(mine);
-  const auto options = Options(0.01).betas({0.8, 0.95}).eps(1e-6).weight_decay(decay);
-  Ours ours(mine, options);
-  std::conditional_t<std::is_same_v<Ours, training::Adam>, torch::optim::Adam, torch::optim::AdamW> plain(theirs, options);
+  auto ours = in_two_groups<Ours, Options>(mine, decay);
+  auto plain = in_two_groups<Plain, Options>(theirs, decay);
   for (int k = 0; k < 5; ++k) {
     give_gradients(mine, k), give_gradients(theirs, k);
+    for (torch::optim::Optimizer* o : {static_cast<torch::optim::Optimizer*>(&ours), static_cast<torch::optim::Optimizer*>(&plain)})
+      o->param_groups()[0].options().set_lr(0.01 / (1 + k));
     const auto version = mine[0]._version();
     ours.step(), plain.step();
-    EXPECT_GT(mine[0]._version(), version);  // a graph that keeps the old numbers notices
+    EXPECT_EQ(mine[0]._version(), version + 1);  // a graph that keeps the old numbers notices
   }
   expect_alike(mine, theirs, what);
+  EXPECT_TRUE((steps_of_its_own<Ours, State>(ours))) << what;
 }
 
 TEST(Adam, TakesTheStepsOfLibTorch) {
+  using namespace torch::optim;
   for (const torch::Dtype dtype : {torch::kFloat32, torch::kFloat64})
     for (const double decay : {0.0, 0.1}) {
-      expect_the_steps_of_libtorch<training::Adam, torch::optim::AdamOptions>("Adam", decay, dtype);
-      expect_the_steps_of_libtorch<training::AdamW, torch::optim::AdamWOptions>("AdamW", decay, dtype);
+      expect_the_steps_of_libtorch<training::Adam, Adam, AdamOptions, AdamParamState>("Adam", decay, dtype);
+      expect_the_steps_of_libtorch<training::AdamW, AdamW, AdamWOptions, AdamWParamState>("AdamW", decay, dtype);
     }
+}
+
+TEST(Adam, AWeightThatIsInfiniteLeavesItsMomentsFinite) {
+  auto p = std::vector<Tensor>{torch::full({20}, INFINITY).requires_grad_()};
+  training::Adam adam(p, torch::optim::AdamOptions(0.1));
+  p[0].mutable_grad() = torch::zeros({20});
+  adam.step();
+  EXPECT_TRUE(p[0].isposinf().all().item<bool>());
+}
+
+TEST(Adam, AGradientThatIsAViewWithOtherSignsIsReadAsSuch) {
+  auto p = leaves({torch::randn({9})}), q = leaves(p);
+  training::Adam ours(p, torch::optim::AdamOptions(0.1));
+  torch::optim::Adam plain(q, torch::optim::AdamOptions(0.1));
+  const Tensor g = torch::randn({9});
+  p[0].mutable_grad() = torch::_neg_view(g), q[0].mutable_grad() = -g;
+  ours.step(), plain.step();
+  expect_alike(p, q, "negative view");
 }
 
 TEST(Adam, GivesTheSameBitsInAnyNumberOfThreads) {
@@ -76,20 +120,22 @@ TEST(Adam, GivesTheSameBitsInAnyNumberOfThreads) {
   for (std::size_t i = 0; i < found[0].size(); ++i) EXPECT_TRUE(torch::equal(found[0][i], found[1][i])) << i;
 }
 
+std::stringstream saved(const torch::optim::Optimizer& o) {
+  torch::serialize::OutputArchive archive;
+  o.save(archive);
+  std::stringstream stream;
+  archive.save_to(stream);
+  return stream;
+}
+
+void restore(torch::optim::Optimizer& o, std::stringstream stream) {
+  torch::serialize::InputArchive archive;
+  archive.load_from(stream);
+  o.load(archive);
+}
+
 /// A run that began with one goes on with the other.
 TEST(Adam, ItsStatesAreThoseOfLibTorch) {
-  const auto bytes = [](const torch::optim::Optimizer& o) {
-    torch::serialize::OutputArchive archive;
-    o.save(archive);
-    std::stringstream stream;
-    archive.save_to(stream);
-    return stream;
-  };
-  const auto restore = [](torch::optim::Optimizer& o, std::stringstream stream) {
-    torch::serialize::InputArchive archive;
-    archive.load_from(stream);
-    o.load(archive);
-  };
   const torch::optim::AdamOptions options(0.01);
   auto a = leaves(parameters(torch::kFloat64)), b = leaves(a), c = leaves(a);
   training::Adam first(a, options), third(c, options);
@@ -98,12 +144,21 @@ TEST(Adam, ItsStatesAreThoseOfLibTorch) {
     for (auto* p : {&a, &b, &c}) give_gradients(*p, k);
     first.step(), second.step(), third.step();
   }
-  auto saved = bytes(first), plain = bytes(second);
-  restore(second, std::move(saved)), restore(third, std::move(plain));
+  auto mine = saved(first), plain = saved(second);
+  restore(second, std::move(mine)), restore(third, std::move(plain));
   for (auto* p : {&a, &b, &c}) give_gradients(*p, 2);
   first.step(), second.step(), third.step();
   expect_alike(a, b, "LibTorch goes on");
   expect_alike(a, c, "goes on from LibTorch");
+}
+
+TEST(Adam, StatesOfOtherParametersAreRefused) {
+  auto few = leaves({torch::randn({5}), torch::randn({701})}), swapped = leaves({torch::randn({701}), torch::randn({5})});
+  training::Adam first(few, torch::optim::AdamOptions(0.01)), second(swapped, torch::optim::AdamOptions(0.01));
+  give_gradients(few, 0), first.step();
+  restore(second, saved(first));
+  give_gradients(swapped, 0);
+  EXPECT_THROW(second.step(), std::runtime_error);
 }
 
 TEST(Adam, OtherTensorsAndOptionsAreLibTorchs) {

@@ -57,7 +57,7 @@ Tensor fused_forward(const Heads& h, const Tensor& p) {
   return y;
 }
 
-/// Tensors of Fused::apply.
+/// Tensors of Fused::apply; the last two, what is blocked and dropped, have no gradients.
 constexpr std::size_t inputs = 8;
 
 class Fused final : public torch::autograd::Function<Fused> {
@@ -118,7 +118,9 @@ bool fusable(const Heads& h) {
   if (!h.qkv.is_cpu() || (dtype != torch::kFloat32 && dtype != torch::kFloat64) || h.qkv.numel() == 0 || !kernels::has_blas()) return false;
   for (const Tensor* t : {&h.qkv, &h.content_bias, &h.distance_bias, &h.r, &h.k_history, &h.v_history, &h.blocked, &h.dropout})
     if (t->defined() && (!t->is_contiguous() || t->scalar_type() != dtype)) return false;
-  if (h.qkv.dim() != 3 || h.r.dim() != 3 || h.k_history.defined() != h.v_history.defined()) return false;
+  if (h.qkv.dim() != 3 || h.r.dim() != 3 || h.k_history.defined() != h.v_history.defined() || h.blocked.requires_grad() ||
+      (h.dropout.defined() && h.dropout.requires_grad()))
+    return false;
   const std::int64_t heads = h.r.size(0), d = h.r.size(1), batch = h.qkv.size(0), length = h.qkv.size(1), memory = h.k_history.defined() ? h.k_history.size(2) : 0, keys = memory + length;
   const auto is = [](const Tensor& t, at::IntArrayRef sizes) { return !t.defined() || t.sizes() == sizes; };
   return h.qkv.size(2) == 3 * heads * d && h.r.size(2) == 1 + keys && is(h.content_bias, {heads, 1, 1, d}) && is(h.distance_bias, {heads, 1, 1, d}) &&
