@@ -58,13 +58,20 @@ inline edge_list boundary(const std::vector<torch::Tensor>& outputs, std::uint64
   return edges;
 }
 
-/// While it lives, the graph of `outputs`, made since `first`, ends at its boundary: every edge to one of `edges` leads to a leaf of its own
+/// Where a gradient of these sizes is taken off the graph; it holds no tensor, and lies below every other node.
+class End final : public Node {
+ public:
+  explicit End(const torch::autograd::InputMetadata& of) : Node(/*sequence_nr=*/UINT64_MAX) { input_metadata_.emplace_back(of); }
+  variable_list apply(variable_list&&) override { return {}; }
+};
+
+/// While it lives, the graph of `outputs`, made since `first`, ends at its boundary: every edge to one of `edges` leads to an End of its own
 /// instead. Without this, a pass to several edges goes on through one of them to another, and counts what lies between twice.
 class Cut {
  public:
   Cut(const std::vector<torch::Tensor>& outputs, std::uint64_t first, const edge_list& edges) : first_(first) {
     for (const auto& e : edges)
-      leaves_.push_back(torch::autograd::impl::gradient_edge(e.function->input_metadata(e.input_nr).zeros_like().set_requires_grad(true)));
+      ends_.emplace_back(std::shared_ptr<Node>(new End(e.function->input_metadata(e.input_nr)), torch::autograd::deleteNode), 0);
     for (const torch::Tensor& t : outputs)
       if (t.requires_grad()) visit(torch::autograd::impl::gradient_edge(t).function);
     for (std::size_t k = 0; k < inside_.size(); ++k)
@@ -76,7 +83,7 @@ class Cut {
     for (const auto& [node, i, edge] : old_) node->next_edges()[i] = edge;
   }
   /// One for each edge.
-  const edge_list& leaves() const { return leaves_; }
+  const edge_list& ends() const { return ends_; }
 
  private:
   bool is_inside(const Node& node) const { return node.sequence_nr() >= first_ && node.sequence_nr() != UINT64_MAX; }
@@ -90,11 +97,11 @@ class Cut {
     const auto found = std::find(edges.begin(), edges.end(), e);
     if (found == edges.end()) throw std::runtime_error("a checkpointed function depends on other tensors the second time it is evaluated");
     old_.emplace_back(node, i, e);
-    node->next_edges()[i] = leaves_[static_cast<std::size_t>(found - edges.begin())];  // a leaf lies below every node: the order of the graph stands
+    node->next_edges()[i] = ends_[static_cast<std::size_t>(found - edges.begin())];
   }
 
   std::uint64_t first_;
-  edge_list leaves_;
+  edge_list ends_;
   std::vector<std::shared_ptr<Node>> inside_;
   std::unordered_set<Node*> seen_;
   std::vector<std::tuple<std::shared_ptr<Node>, std::uint32_t, torch::autograd::Edge>> old_;
@@ -146,19 +153,19 @@ class CheckpointNode final : public Node {
       now.restore();
     }
     const Cut cut(outputs, first, edges_);
-    const edge_list& leaves = cut.leaves();
+    const edge_list& ends = cut.ends();
     edge_list roots;
     variable_list seeds;
     for (std::size_t i = 0; i < outputs.size(); ++i)
       if (cotangents[i].defined() && outputs[i].requires_grad()) {
         const auto root = torch::autograd::impl::gradient_edge(outputs[i]);
         const auto same = std::find(edges_.begin(), edges_.end(), root);  // f handed a tensor on
-        roots.push_back(same == edges_.end() ? root : leaves[static_cast<std::size_t>(same - edges_.begin())]);
+        roots.push_back(same == edges_.end() ? root : ends[static_cast<std::size_t>(same - edges_.begin())]);
         seeds.push_back(cotangents[i]);
       }
     if (roots.empty()) return variable_list(edges_.size());
     return torch::autograd::Engine::get_default_engine().execute(roots, seeds, /*keep_graph=*/again, /*create_graph=*/again,
-                                                                 /*accumulate_grad=*/false, leaves);
+                                                                 /*accumulate_grad=*/false, ends);
   }
   void release_variables() override { f_ = nullptr; }
 
