@@ -42,7 +42,7 @@ auto option_table() {
       protocol_option(&O::protocol),
       zstar::choice("warm_start", &O::warm_start, "in evaluation, from the frame before of the same sequence, pair by pair: its flow carried forward, or its flow and hidden state",
                     {"none", "flow", "state"}),
-      zstar::opt("checkpoint", &O::checkpoint, "keep no graph of the encoders' blocks: backward makes them again"),
+      zstar::opt("checkpoint", &O::checkpoint, "keep no norms and rectifiers of the encoders' blocks: backward makes them again"),
       zstar::opt("dropout", &O::dropout, "of whole channels of the features", zstar::from_below(0.0, 1.0)),
       zstar::opt("encoder", &O::encoder, "channels of the three stages of the encoders", zstar::at_least(1)),
       width("feature", &O::feature, "channels of the features that are correlated"),

@@ -3,7 +3,7 @@
 /// \par Source  Teed & Deng, RAFT, ECCV 2020
 
 #include <zstar/nn/batch_norm.hpp>
-#include <zstar/nn/checkpoint.hpp>
+#include <zstar/nn/remade.hpp>
 #include <zstar/sdk.hpp>
 
 namespace zstar_flow {
@@ -50,12 +50,19 @@ class ResidualBlock final : public Module {
     if (norm3_->batch()) path->register_module("1", norm3_->batch());
   }
 
-  Tensor forward(const Tensor& x) {
-    const Tensor y = torch::relu(norm2_.forward(conv2_->forward(torch::relu(norm1_.forward(conv1_->forward(x))))));
-    return torch::relu((shortcut_ ? norm3_->forward(shortcut_->forward(x)) : x) + y);
+  Tensor forward(const Tensor& x) { return outer(shortcut_ ? shortcut_->forward(x) : x, conv2_->forward(inner(conv1_->forward(x)))); }
+
+  /// The same with a graph that keeps the results of the convolutions and of the block alone: norms and rectifiers are made again in backward.
+  Tensor remade(const Tensor& x) {
+    const Tensor y = conv1_->forward(x), z = zstar::nn::conv2d_of([this, y] { return inner(y); }, conv2_->weight(), conv2_->bias());
+    const Tensor shortcut = shortcut_ ? shortcut_->forward(x) : x;
+    return zstar::nn::checkpoint([this, shortcut, z] { return std::vector<Tensor>{outer(shortcut, z)}; }, x.device()).front();
   }
 
  private:
+  Tensor inner(const Tensor& y) const { return torch::relu(norm1_.forward(y)); }
+  Tensor outer(const Tensor& shortcut, const Tensor& z) const { return torch::relu((shortcut_ ? norm3_->forward(shortcut) : shortcut) + torch::relu(norm2_.forward(z))); }
+
   std::shared_ptr<Conv2d> conv1_, conv2_, shortcut_;
   ChannelNorm norm1_, norm2_;
   std::optional<ChannelNorm> norm3_;
@@ -80,8 +87,7 @@ class Encoder final : public Module {
 
   Tensor forward(const Tensor& images) {
     Tensor x = torch::relu(norm1_.forward(conv1_->forward(images)));
-    for (const auto& block : blocks_)
-      x = checkpoint_ ? zstar::nn::checkpoint([block, x] { return std::vector<Tensor>{block->forward(x)}; }, x.device()).front() : block->forward(x);
+    for (const auto& block : blocks_) x = checkpoint_ ? block->remade(x) : block->forward(x);
     x = conv2_->forward(x);
     return dropout_ > 0 && is_training() ? torch::feature_dropout(x, dropout_, /*train=*/true) : x;
   }
@@ -99,7 +105,7 @@ class Encoder final : public Module {
   std::shared_ptr<Conv2d> conv1_, conv2_;
   ChannelNorm norm1_;
   double dropout_;
-  bool checkpoint_;  ///< backward makes the graph of a block again
+  bool checkpoint_;  ///< backward makes norms and rectifiers of the blocks again
   std::vector<std::shared_ptr<ResidualBlock>> blocks_;
 };
 

@@ -26,6 +26,12 @@ inline bool& remaking() {
   return now;
 }
 
+/// Whether f of a checkpoint runs for its graph alone: the value of its last operation is not looked at.
+inline bool& for_the_graph() {
+  static thread_local bool now = false;
+  return now;
+}
+
 namespace detail {
 
 using torch::autograd::edge_list;
@@ -124,12 +130,13 @@ class RandomState {
   torch::Tensor state_;
 };
 
-struct Remaking {
-  Remaking() : before(std::exchange(remaking(), true)) {}
-  Remaking(const Remaking&) = delete;
-  Remaking& operator=(const Remaking&) = delete;
-  ~Remaking() { remaking() = before; }
-  bool before;
+/// A flag of the thread while it lives.
+struct Flag {
+  Flag(bool& flag, bool now) : flag(flag), before(std::exchange(flag, now)) {}
+  Flag(const Flag&) = delete;
+  Flag& operator=(const Flag&) = delete;
+  ~Flag() { flag = before; }
+  bool &flag, before;
 };
 
 class CheckpointNode final : public Node {
@@ -148,7 +155,7 @@ class CheckpointNode final : public Node {
       RandomState now(device_);
       random_.restore();
       first = at::sequence_number::peek();
-      const Remaking mark;
+      const Flag again_now(remaking(), true), no_value(for_the_graph(), true);
       outputs = f_();
       now.restore();
     }
@@ -184,10 +191,16 @@ class CheckpointNode final : public Node {
 /// \par Cost  one more evaluation of f a backward pass; memory of the outputs alone
 /// \par Sources  Griewank & Walther, ACM Trans. Math. Softw. 26 (2000), doi:10.1145/347837.347846 (recomputation instead of storage)
 inline std::vector<torch::Tensor> checkpoint(std::function<std::vector<torch::Tensor>()> f, const torch::Device& device) {
-  if (!torch::GradMode::is_enabled()) return f();
+  if (!torch::GradMode::is_enabled()) {
+    const detail::Flag value(for_the_graph(), false);
+    return f();
+  }
   detail::RandomState random(device);
   const std::uint64_t first = at::sequence_number::peek();
-  std::vector<torch::Tensor> values = f();
+  std::vector<torch::Tensor> values = [&f] {
+    const detail::Flag value(for_the_graph(), false);  // within another checkpoint, too
+    return f();
+  }();
   detail::edge_list edges = detail::boundary(values, first);
   if (edges.empty()) return values;
   const std::shared_ptr<detail::CheckpointNode> node(new detail::CheckpointNode(std::move(f), std::move(random), device, std::move(edges)),

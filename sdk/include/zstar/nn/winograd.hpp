@@ -170,6 +170,15 @@ inline Tensor images_like(const Tensor& x, std::int64_t channels, at::MemoryForm
   return at::empty({x.size(0), channels, x.size(2), x.size(3)}, x.options().memory_format(format));
 }
 
+std::pair<Tensor, Tensor> gradients(const Tensor& x, const Tensor& w, const Tensor& dy, bool of_image, bool of_weight) {
+  const auto format = x.suggest_memory_format();
+  const Operand result(dy, format);
+  Tensor dx, dw;
+  if (of_image) batched(Pass::input_gradient, {Operand(dx = images_like(x, x.size(1), format)), Operand(w.contiguous()), result});
+  if (of_weight) batched(Pass::weight_gradient, {Operand(x, format), Operand(dw = at::empty(w.sizes(), w.options())), result});
+  return {dx, dw};
+}
+
 class Convolution final : public torch::autograd::Function<Convolution> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Tensor& w) {
@@ -189,11 +198,7 @@ class Convolution final : public torch::autograd::Function<Convolution> {
       const auto [dx, dw, none] = at::convolution_backward(dy, x, w, c10::nullopt, {1, 1}, {1, 1}, {1, 1}, false, {0, 0}, 1, needs);
       return {dx, dw};
     }
-    const auto format = x.suggest_memory_format();
-    const Operand result(dy, format);
-    Tensor dx, dw;
-    if (needs[0]) batched(Pass::input_gradient, {Operand(dx = images_like(x, x.size(1), format)), Operand(w.contiguous()), result});
-    if (needs[1]) batched(Pass::weight_gradient, {Operand(x, format), Operand(dw = at::empty(w.sizes(), w.options())), result});
+    const auto [dx, dw] = winograd::gradients(x, w, dy, needs[0], needs[1]);
     return {dx, dw};
   }
 };
