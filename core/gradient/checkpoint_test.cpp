@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -46,6 +47,19 @@ TEST(Checkpoint, CapturedTensorsLeavesOrNotGetTheirGradients) {
   };
   const auto got = gradients(true), want = gradients(false);
   for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(relative_error(got[i], want[i]), 1e-14) << i;
+}
+
+/// A thread numbers the nodes that it makes by itself: in a new one the numbers of old nodes are high.
+TEST(Checkpoint, GoesBackwardInAnyThread) {
+  const Tensor x = randn({3, 6}, 4).requires_grad_();
+  Tensor inner = x;
+  for (int k = 0; k < 50; ++k) inner = inner.sin();
+  const Tensor y = nn::checkpoint([inner] { return std::vector<Tensor>{inner.cos()}; }, torch::kCPU)[0];
+  Tensor got;
+  std::thread([&] { got = torch::autograd::grad({y.sum()}, {x})[0]; }).join();
+  Tensor plain = x;
+  for (int k = 0; k < 50; ++k) plain = plain.sin();
+  EXPECT_LT(relative_error(got, torch::autograd::grad({plain.cos().sum()}, {x})[0]), 1e-13);
 }
 
 TEST(Checkpoint, HasSecondDerivatives) {

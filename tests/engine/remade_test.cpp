@@ -62,6 +62,16 @@ TEST_P(Remade, NeedsNoGraphAndNoBias) {
   EXPECT_LT(apart(zstar::nn::conv2d_of([this] { return x; }, five, {}), torch::conv2d(x, five, Tensor(), 1, at::IntArrayRef{2, 0})), tolerance());
 }
 
+TEST_P(Remade, TakesOddKernelsOfAnySizesWithoutBiasAndAGradientOfAnyStrides) {
+  const Tensor kernel = torch::randn({8, 32, 5, 1}, GetParam()).requires_grad_(),
+               seed = torch::randn({2, 24, 20, 8}, GetParam()).permute({0, 3, 2, 1});
+  const Tensor y = zstar::nn::conv2d_of([this] { return image(); }, kernel, {}),
+               truth = torch::conv2d(image(), kernel, Tensor(), 1, at::IntArrayRef{2, 0});
+  const auto got = torch::autograd::grad({y}, {x, kernel}, {seed}), want = torch::autograd::grad({truth}, {x, kernel}, {seed});
+  for (std::size_t k = 0; k < want.size(); ++k) EXPECT_LT(apart(got[k], want[k]), tolerance()) << k;
+  EXPECT_THROW(zstar::nn::conv2d_of([this] { return x; }, torch::randn({8, 32, 2, 1}, GetParam()), {}), c10::Error);
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, Remade, ::testing::Values(torch::kFloat32, torch::kFloat64));
 
 }  // namespace

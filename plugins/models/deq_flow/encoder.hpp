@@ -54,9 +54,10 @@ class ResidualBlock final : public Module {
 
   /// The same with a graph that keeps the results of the convolutions and of the block alone: norms and rectifiers are made again in backward.
   Tensor remade(const Tensor& x) {
-    const Tensor y = conv1_->forward(x), z = zstar::nn::conv2d_of([this, y] { return inner(y); }, conv2_->weight(), conv2_->bias());
+    const auto self = std::static_pointer_cast<ResidualBlock>(shared_from_this());  // the graph may outlive the model
+    const Tensor y = conv1_->forward(x), z = zstar::nn::conv2d_of([self, y] { return self->inner(y); }, conv2_->weight(), conv2_->bias());
     const Tensor shortcut = shortcut_ ? shortcut_->forward(x) : x;
-    return zstar::nn::checkpoint([this, shortcut, z] { return std::vector<Tensor>{outer(shortcut, z)}; }, x.device()).front();
+    return zstar::nn::checkpoint([self, shortcut, z] { return std::vector<Tensor>{self->outer(shortcut, z)}; }, x.device()).front();
   }
 
  private:

@@ -143,7 +143,7 @@ class CheckpointNode final : public Node {
  public:
   using Function = std::function<std::vector<torch::Tensor>()>;
   CheckpointNode(Function f, RandomState random, torch::Device device, edge_list edges)
-      : Node(edge_list(edges)), f_(std::move(f)), random_(std::move(random)), device_(device), edges_(std::move(edges)) {}
+      : Node(edge_list(edges)), f_(std::move(f)), random_(std::move(random)), device_(device), edges_(std::move(edges)), until_(at::sequence_number::peek()) {}
 
   variable_list apply(variable_list&& cotangents) override {
     if (!f_) throw std::runtime_error("backward a second time through a checkpoint that was freed; give retain_graph = true the first time");
@@ -154,6 +154,7 @@ class CheckpointNode final : public Node {
       const torch::AutoGradMode grad(true);
       RandomState now(device_);
       random_.restore();
+      while (at::sequence_number::peek() < until_) at::sequence_number::get_and_increment();  // each thread counts for itself
       first = at::sequence_number::peek();
       const Flag again_now(remaking(), true), no_value(for_the_graph(), true);
       outputs = f_();
@@ -181,6 +182,7 @@ class CheckpointNode final : public Node {
   RandomState random_;
   torch::Device device_;
   edge_list edges_;
+  std::uint64_t until_;  ///< what f depends on has lower numbers
 };
 
 }  // namespace detail

@@ -23,6 +23,8 @@ namespace detail {
 class LastConvolution final : public torch::autograd::Function<LastConvolution> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Tensor& w, const Tensor& bias) {
+    TORCH_CHECK(x.dim() == 4 && w.dim() == 4 && w.size(2) % 2 == 1 && w.size(3) % 2 == 1,
+                "conv2d_of: images of 4 dimensions and kernels of odd sizes are expected, not ", x.sizes(), " and ", w.sizes());
     context->save_for_backward({x, w});
     if (for_the_graph()) return at::empty({x.size(0), w.size(0), x.size(2), x.size(3)}, x.options().memory_format(x.suggest_memory_format()));
     const std::vector<std::int64_t> padding{w.size(2) / 2, w.size(3) / 2};
@@ -46,8 +48,8 @@ class LastConvolution final : public torch::autograd::Function<LastConvolution> 
 }  // namespace detail
 
 /// conv2d(make(), weight, bias) at stride 1 and with half a kernel of zeros around, of which neither make() nor its graph is kept: backward makes it
-/// again, without the convolution. Whatever make() depends on gets its gradient; second derivatives exist.
-/// \param make  [B, C, H, W]; deterministic but for the generator of its device \param weight  [O, C, h, w], h and w odd \param bias  [O]
+/// again, without the convolution. Whatever make() depends on gets its gradient; second derivatives exist, forward-mode ones do not.
+/// \param make  [B, C, H, W]; deterministic but for the generator of its device; not under autocast \param weight  [O, C, h, w], h and w odd \param bias  [O]
 /// \par Cost  one more make() a backward pass
 inline Tensor conv2d_of(std::function<Tensor()> make, const Tensor& weight, const Tensor& bias) {
   const Tensor given = bias.defined() ? bias : at::empty({0}, weight.options());  // an input of an autograd function must be a tensor
