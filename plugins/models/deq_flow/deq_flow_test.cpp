@@ -105,7 +105,7 @@ TEST(DeqFlow, Y4Y5ErrorsAreOfValidPixelsAndOfTheirOwnImage) {
   const Tensor truth = torch::zeros({2, 2, 2, 2}, f64), prediction = truth.clone(), valid = torch::zeros({2, 2, 2}, f64);
   prediction[0][0].fill_(2), prediction[1][1].fill_(10);  // errors 2 and 10
   valid[0][0][0] = 1, valid[1].fill_(1);                  // one pixel, and four
-  const auto of = [&](const char* protocol) { return flow_metrics(flow_sums(prediction, truth, valid, /*all_pixels=*/false), protocol); };
+  const auto of = [&](const char* protocol) { return flow_metrics(flow_sums(prediction, truth, valid > 0), protocol); };
 
   EXPECT_NEAR(of("valid")[0].value, (2 + 4 * 10) / 5.0, 1e-13);
   EXPECT_NEAR(of("images")[0].value, (2 + 10) / 2.0, 1e-13);
@@ -292,9 +292,20 @@ TEST(DeqFlow, TruthThatIsNotFiniteCountsForNothing) {
 
     EXPECT_EQ(loss.item<double>(), flow_loss(prediction, truth, valid).item<double>());
     EXPECT_EQ(prediction.grad().abs().sum().item<double>(), 6.0 / 8) << "three pixels of four";
-    EXPECT_EQ(flow_sums(prediction.detach(), holes, ones, /*all_pixels=*/true), flow_sums(prediction.detach(), truth, valid, /*all_pixels=*/false));
-    EXPECT_EQ(flow_sums(prediction.detach(), holes, ones, /*all_pixels=*/false), flow_sums(prediction.detach(), truth, valid, /*all_pixels=*/false));
+    for (const bool all : {true, false}) EXPECT_EQ(flow_sums(prediction.detach(), holes, judged(holes, ones, all)), flow_sums(prediction.detach(), truth, valid > 0));
   }
+}
+
+/// KITTI knows the flow of a fifth of its pixels; its files hold −512, or 0, in the others.
+TEST(DeqFlow, AllPixelsAreThoseThatHaveATruth) {
+  const Tensor truth = torch::zeros({1, 2, 2, 2}, f64), valid = torch::zeros({1, 2, 2}, f64), prediction = torch::full_like(truth, 3);
+  truth[0].select(1, 0).fill_(-512);               // no truth in the upper row
+  valid[0][1][1] = 1, truth[0][0][1][0] = 1000.5;  // and, in the lower one, one too long to be valid
+  const Batch batch{{{"flow", truth}, {"valid", valid}}, {}};
+  const auto epe = [&](bool all) { return flow_metrics(flow_sums(prediction, batch, all), "all_pixels")[0].value; };
+
+  EXPECT_DOUBLE_EQ(epe(true), (std::sqrt(18.0) + std::hypot(997.5, 3)) / 2);
+  EXPECT_DOUBLE_EQ(epe(false), std::sqrt(18.0));
 }
 
 TEST(DeqFlow, BenchmarksOfAPassAreToldApart) {
@@ -316,7 +327,7 @@ TEST(DeqFlow, BenchmarksOfAPassAreToldApart) {
 
 TEST(DeqFlow, AnImageWithoutAPixelThatCountsIsNoneOfTheMean) {
   const Tensor prediction = torch::full({2, 2, 2, 2}, 3.0, f64), truth = torch::zeros({2, 2, 2, 2}, f64), valid = torch::cat({ones, 0 * ones});
-  const auto epe = [&](const Tensor& of) { return flow_metrics(flow_sums(prediction, truth, of, /*all_pixels=*/false), "images")[0].value; };
+  const auto epe = [&](const Tensor& of) { return flow_metrics(flow_sums(prediction, truth, of > 0), "images")[0].value; };
 
   EXPECT_DOUBLE_EQ(epe(valid), 3 * std::sqrt(2.0));
   EXPECT_TRUE(std::isnan(epe(0 * valid))) << "no pixel, no error";

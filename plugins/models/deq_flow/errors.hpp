@@ -28,9 +28,16 @@ inline Tensor end_point_error(const Tensor& prediction, const Tensor& truth) { r
 /// KITTI's outliers: more than 3 pixels and more than 5 % of the length.
 inline Tensor outliers(const Tensor& error, const Tensor& truth) { return (error > 3) & (error / truth.norm(2, {1}) > 0.05); }
 
-/// Sums over a batch for the protocols of summarise(); pixels whose truth is not finite never count, nor do images without a pixel that counts.
-inline zstar::Sums flow_sums(const Tensor& prediction, const Tensor& truth, const Tensor& valid, bool all_pixels) {
-  const Tensor finite = truth.isfinite().all(1), error = end_point_error(prediction, truth), inside = all_pixels ? finite : (valid >= 0.5) & finite;
+/// Pixels that errors are averaged over: the valid ones or, with `all_pixels`, also those that a dense set calls invalid for their length (1000 pixels and
+/// more). Where a sparse set is invalid there is no truth, and nothing to count. \param valid  [B, H, W] \return bool [B, H, W]
+inline Tensor judged(const Tensor& truth, const Tensor& valid, bool all_pixels) {
+  return all_pixels ? (valid >= 0.5) | (truth.abs() >= 1000).any(1) : valid >= 0.5;
+}
+
+/// Sums over the pixels `judged` (bool [B, H, W]) for the protocols of flow_metrics(); those whose truth is not finite never count, nor do images without a
+/// pixel that counts.
+inline zstar::Sums flow_sums(const Tensor& prediction, const Tensor& truth, const Tensor& judged) {
+  const Tensor error = end_point_error(prediction, truth), inside = judged & truth.isfinite().all(1);
   const auto sum = [&](const Tensor& t) { return (t & inside).sum().item<double>(); };
   const Tensor per_image = torch::where(inside, error, torch::zeros_like(error)).flatten(1).sum(1), count = inside.flatten(1).sum(1);
   return {{"error", per_image.sum().item<double>()},
@@ -52,12 +59,13 @@ inline bool of_kitti(const zstar::Batch& batch) { return batch.has("benchmark") 
 /// Sums of a batch: of all its pairs or, where it names benchmarks, of those of Sintel ("error") and of each benchmark ("kitti.error").
 inline zstar::Sums flow_sums(const Tensor& prediction, const zstar::Batch& batch, bool all_pixels) {
   const Tensor &truth = batch.at("flow"), &valid = batch.at("valid");
-  if (!batch.has("benchmark")) return flow_sums(prediction, truth, valid, all_pixels);
+  if (!batch.has("benchmark")) return flow_sums(prediction, truth, judged(truth, valid, all_pixels));
   zstar::Sums sums;
   const auto add = [&](const Tensor& chosen, const std::string& prefix, bool all) {
     const Tensor rows = chosen.nonzero().flatten();
     if (rows.numel() == 0) return;
-    for (auto& [name, sum] : flow_sums(prediction.index_select(0, rows), truth.index_select(0, rows), valid.index_select(0, rows), all)) sums.emplace_back(prefix + name, sum);
+    const Tensor among = truth.index_select(0, rows), counts = judged(among, valid.index_select(0, rows), all);
+    for (auto& [name, sum] : flow_sums(prediction.index_select(0, rows), among, counts)) sums.emplace_back(prefix + name, sum);
   };
   add(batch.at("benchmark") != kitti, "", all_pixels);
   for (std::int64_t b = 0; b <= kitti; ++b) add(batch.at("benchmark") == b, benchmarks[b] + std::string("."), b != kitti);
@@ -67,7 +75,7 @@ inline zstar::Sums flow_sums(const Tensor& prediction, const zstar::Batch& batch
 /// The option of a model that chooses a protocol.
 template <class O>
 auto protocol_option(std::string O::*member) {
-  return zstar::choice("protocol", member, "what the end-point error is averaged over: all_pixels (Chairs, Sintel), valid pixels (Things), or images (KITTI)",
+  return zstar::choice("protocol", member, "what the end-point error is averaged over: all_pixels with a truth (Chairs, Sintel), valid pixels (Things), or images (KITTI)",
                        {"all_pixels", "valid", "images"});
 }
 

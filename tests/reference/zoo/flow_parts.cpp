@@ -126,7 +126,7 @@ void run_losses(Case& c) {
   for (std::int64_t k = 0; k < n; ++k) c.compare("grad/input/pred_" + std::to_string(k), predictions[static_cast<std::size_t>(k)].grad());
   const Tensor last = predictions.back().detach();
   compare_training_metrics(c, last, truth, valid, longest);
-  const Sums all = zstar_flow::flow_sums(last, truth, valid, /*all_pixels=*/true), inside = zstar_flow::flow_sums(last, truth, valid, /*all_pixels=*/false);
+  const Sums all = zstar_flow::flow_sums(last, truth, torch::ones_like(valid) > 0), inside = zstar_flow::flow_sums(last, truth, valid >= 0.5);
   const auto number = [&](const std::string& name, double value) { c.compare("output/" + name, torch::tensor(value, torch::kFloat64)); };
   number("eval_all_epe", sum_of(all, "error") / sum_of(all, "pixels"));
   for (const char* pixels : {"1", "3", "5"}) number(std::string("eval_all_") + pixels + "px", 100 * sum_of(all, std::string("within_") + pixels) / sum_of(all, "pixels"));
