@@ -41,9 +41,9 @@ for page in "$source/README.md" "$source"/docs/*.md; do
 done
 # A command and its options exist, and what it sets of an experiment does. The script's own commands are known to its test.
 known() {
-  local line=$1 page=$2 command word
-  set -f; set -- $line; set +f
-  shift
+  local line=$1 page=$2 command word words
+  mapfile -t words < <(xargs printf '%s\n' <<<"$line")
+  set -- "${words[@]:1}"
   while [ $# -gt 0 ]; do
     case $1 in --libtorch) shift 2 ;; --no-install) shift ;; *) break ;; esac
   done
