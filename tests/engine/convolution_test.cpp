@@ -59,7 +59,8 @@ TEST_P(Convolutions, NeedNoGraph) {
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Convolutions,
                          testing::Values(Case{16, 24, 120, 32, 32, true}, Case{16, 120, 24, 32, 32, false}, Case{3, 33, 47, 29, 18, false}, Case{3, 33, 47, 29, 18, true},
-                                         Case{1, 64, 64, 17, 16, false}, Case{40, 64, 96, 24, 24, true}, Case{1, 3, 8, 32, 32, false}, Case{2, 64, 64, 3, 3, false}));
+                                         Case{1, 64, 64, 17, 16, false}, Case{40, 64, 96, 24, 24, true}, Case{1, 3, 8, 32, 32, false}, Case{2, 64, 64, 3, 3, false},
+                                         Case{8, 128, 640, 8, 8, true}, Case{3, 300, 250, 9, 10, false}));  // the last two: weights larger than images
 
 TEST(Convolution, OfFloat64IsLibTorchs) {
   const Tensor x = torch::randn({2, 32, 16, 16}, torch::kDouble), w = torch::randn({32, 32, 3, 3}, torch::kDouble);
@@ -72,6 +73,13 @@ TEST(Convolution, OfOtherStridesPaddingsAndGroupsIsLibTorchs) {
   EXPECT_TRUE(torch::equal(zstar::nn::conv2d(x, w, {}, 1, 0), torch::conv2d(x, w, Tensor(), 1, at::IntArrayRef{0, 0})));
   EXPECT_TRUE(torch::equal(zstar::nn::conv2d(x, w, {}, 1, 2, 2), torch::conv2d(x, w, Tensor(), 1, at::IntArrayRef{2, 2}, 2)));
   EXPECT_TRUE(torch::equal(zstar::nn::conv2d(x, grouped, {}, 1, 1, 1, 2), torch::conv2d(x, grouped, Tensor(), 1, at::IntArrayRef{1, 1}, 1, 2)));
+}
+
+TEST(Convolution, TakesACotangentThatIsToBeNegated) {
+  const torch::NoGradGuard no_grad;
+  const Tensor x = torch::randn({2, 64, 20, 24}), w = torch::randn({64, 64, 3, 3}), dy = torch::randn({2, 64, 20, 24});
+  const auto gradient = [&](const Tensor& cotangent) { return zstar::nn::conv2d_gradients(x, w, cotangent, {1, 1}, true, false).first; };
+  EXPECT_LT(relative(gradient(torch::_neg_view(dy)), -gradient(dy)), 1e-5);
 }
 
 /// A tensor as a model may hand it over, of sizes that Winograd's algorithm takes.

@@ -1,6 +1,7 @@
 /// \file Multiscale deep equilibrium model for image classification. Equations, names and sources: README.md.
 #include "cell.hpp"
 #include "head.hpp"
+#include "zstar/nn/packed.hpp"
 #include "zstar/nn/pretraining.hpp"
 #include "zstar/nn/winograd.hpp"
 #include "zstar/predict.hpp"
@@ -117,9 +118,10 @@ class Mdeq final : public zstar::Model, public zstar::Predicts, public zstar::Re
       const Tensor t = layer->prepare(is_training());
       captured.push_back({t.dim() == 4 ? t.contiguous(last) : t, std::nullopt});
     }
-    return {[cell = cell_, layers = frozen_, masks](const State& z, const std::vector<Tensor>& c) {
+    return {[cell = cell_, layers = frozen_, masks, packed = std::make_shared<zstar::nn::PackedWeights>()](const State& z, const std::vector<Tensor>& c) {
               std::vector<Tensor> tensors(c.begin() + 1 + static_cast<std::ptrdiff_t>(masks), c.end());
               const zstar::nn::Bound bound(layers, tensors);
+              const zstar::nn::PackedWeights::Use use(*packed);
               return State(cell->forward(z.tensors(), c[0], masks ? c.data() + 1 : nullptr));
             },
             std::move(captured), /*samples_independent=*/true};

@@ -1,14 +1,11 @@
 #pragma once
 /// \file A convolution whose input is made again in the backward pass instead of being kept. Compiled into the plugin.
 
-#include <array>
 #include <cstdint>
 #include <functional>
-#include <tuple>
 #include <utility>
 #include <vector>
 
-#include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -34,14 +31,8 @@ class LastConvolution final : public torch::autograd::Function<LastConvolution> 
     const auto saved = context->get_saved_variables();
     const Tensor &x = saved[0], &w = saved[1], &dy = gradients[0];
     const std::vector<std::int64_t> padding{w.size(2) / 2, w.size(3) / 2};
-    const std::array<bool, 3> needs{context->needs_input_grad(0), context->needs_input_grad(1), false};
-    std::pair<Tensor, Tensor> found;
-    if (!at::GradMode::is_enabled() && by_winograd(x, w, {}, 1, padding, 1, 1))
-      found = winograd::gradients(x, w, dy, needs[0], needs[1]);
-    else
-      std::tie(found.first, found.second, std::ignore) =
-          at::convolution_backward(dy, x, w, c10::nullopt, {1, 1}, padding, {1, 1}, false, {0, 0}, 1, needs);
-    return {found.first, found.second, context->needs_input_grad(2) ? dy.sum({0, 2, 3}) : Tensor()};
+    const auto [dx, dw] = conv2d_gradients(x, w, dy, padding, context->needs_input_grad(0), context->needs_input_grad(1));
+    return {dx, dw, context->needs_input_grad(2) ? dy.sum({0, 2, 3}) : Tensor()};
   }
 };
 
