@@ -26,8 +26,8 @@ class Block final : public Module {
 
   /// \param u  injection, \param mask  dropout mask [B, C, 1, 1]; either may be undefined
   Tensor forward(const Tensor& z, const Tensor& u, const Tensor& mask) {
-    const Tensor a = gn1_->forward(conv1_->forward(z), {.relu = true});
-    return gn3_->forward(gn2_->forward(conv2_->forward(a), {.mask = mask, .add = u, .skip = z, .relu = true}));
+    const Tensor wide = gn1_->forward(conv1_->forward(z), {.relu = true, .kernel = conv2_->weight()});
+    return gn3_->forward(gn2_->forward(wide, {.mask = mask, .add = u, .skip = z, .relu = true}));
   }
 
  private:
