@@ -11,7 +11,6 @@
 #include "zstar/abi/linear.hpp"
 #include "zstar/adjoint_report.hpp"
 #include "zstar/guard.hpp"
-#include "zstar/nn/checkpoint.hpp"
 
 namespace zstar::gradient {
 namespace {
@@ -56,12 +55,14 @@ Call::Call(const LayerParts& parts, std::shared_ptr<Starts> starts, Ladder& ladd
   result_.backward = std::make_shared<std::vector<Report>>();
 }
 
-State Call::evaluate(const FixedPointMap& f, const State& z) {
+State Call::evaluate(const FixedPointMap& f, const State& z) { return tracked(f, z, tracked_ > 0 ? &newest_ : nullptr); }  // of one evaluation nothing is kept
+
+State Call::tracked(const FixedPointMap& f, const State& z, nn::NewestGraph* newest) {
   ++result_.gradient_evaluations;
   tracked_ += torch::GradMode::is_enabled();
   try {
     if (!parts_.options.checkpoint) return f(z);
-    return {nn::checkpoint([f, z] { return f(z).tensors(); }, z[0].device()), z.axes()};
+    return {nn::checkpoint([f, z] { return f(z).tensors(); }, z[0].device(), newest), z.axes()};
   } catch (...) {
     of_map_ = std::current_exception();  // passes through the method unchanged, for it is not the method's
     throw;
@@ -85,7 +86,7 @@ State Call::implicit(const FixedPointMap& f, const State& z, Adjoint adjoint, Ja
     return attach_hook(f, z_star, std::move(call));
   }
   const std::uint64_t first = at::sequence_number::peek();
-  const State y = evaluate(f, z_star);
+  const State y = tracked(f, z_star, nullptr);  // backward comes to it many times
   if (jacobian_at == JacobianAt::image) call->at = detached(y);
   else if (names_all(f, y, first)) return attach_differentiable(detached(y), std::move(call));
   return attach_implicit(y, std::move(call));

@@ -8,6 +8,7 @@
 
 #include "core/gradient/layer.hpp"
 #include "core/gradient/tally.hpp"
+#include "zstar/nn/checkpoint.hpp"
 
 namespace zstar::gradient {
 
@@ -28,6 +29,8 @@ class Call final : public GradientServices {
   std::shared_ptr<Tally> attach(const FixedPointMap& f, const State& z, std::size_t index, std::size_t count, const std::shared_ptr<Watched>& watched);
 
  private:
+  /// f(z), counted, and checkpointed where the layer wants it. \param newest  may be null
+  State tracked(const FixedPointMap& f, const State& z, nn::NewestGraph* newest);
   solve::Outcome climbed(Solver& solver, const FixedPointMap& f, const State& z, solve::Options options, std::vector<std::int64_t> sample_at);
   solve::Outcome in_low(const FixedPointMap& low, const State& z, const solve::Options& options);
   FixedPointMap observed(const FixedPointMap& f, const State& z, const std::shared_ptr<Tally>& tally, const std::shared_ptr<Watched>& watched) const;
@@ -44,6 +47,7 @@ class Call final : public GradientServices {
   std::shared_ptr<GradientMethod> current_;  // whose attach runs
   std::string name_;                         // of it, for reports
   std::exception_ptr of_map_;
+  nn::NewestGraph newest_;    // of a chain of evaluations
   std::int64_t tracked_ = 0;  // evaluations of the current method on the graph
   bool solves_ = false;       // whether it put a node with an adjoint problem on the graph
 };

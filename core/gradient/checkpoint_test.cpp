@@ -49,6 +49,36 @@ TEST(Checkpoint, CapturedTensorsLeavesOrNotGetTheirGradients) {
   for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(relative_error(got[i], want[i]), 1e-14) << i;
 }
 
+/// Three in a row, of which two are made again; a second pass makes the last again, too.
+TEST(Checkpoint, TheNewestOfAChainKeepsItsGraph) {
+  const TanhMap f;
+  const Tensor z = randn({3, 6}, 4).requires_grad_();
+  int evaluations = 0;
+  const auto chain = [&](nn::NewestGraph* newest, bool checkpointed) {
+    Tensor y = z;
+    for (int k = 0; k < 3; ++k) {
+      const auto body = [&, y] { return ++evaluations, std::vector<Tensor>{f(y)}; };
+      y = checkpointed ? nn::checkpoint(body, torch::kCPU, newest)[0] : body()[0];
+    }
+    return y.square().sum();
+  };
+  const std::vector<Tensor> inputs{z, f.w, f.u};
+  const auto want = torch::autograd::grad({chain(nullptr, false)}, inputs);
+  nn::NewestGraph newest;
+  const Tensor loss = chain(&newest, true);
+  for (const int more : {2, 3}) {
+    evaluations = 0;
+    const auto got = torch::autograd::grad({loss}, inputs, {}, /*retain_graph=*/true);
+    EXPECT_EQ(evaluations, more);
+    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_LT(relative_error(got[i], want[i]), 1e-14) << more << i;
+  }
+  const auto second = [&](const Tensor& y) {
+    const Tensor first = torch::autograd::grad({y}, {z}, {}, true, /*create_graph=*/true)[0];
+    return torch::autograd::grad({first.square().sum()}, {f.w})[0];
+  };
+  EXPECT_LT(relative_error(second(chain(&newest, true)), second(chain(nullptr, false))), 1e-13);
+}
+
 /// A thread numbers the nodes that it makes by itself: in a new one the numbers of old nodes are high.
 TEST(Checkpoint, GoesBackwardInAnyThread) {
   const Tensor x = randn({3, 6}, 4).requires_grad_();

@@ -46,7 +46,7 @@ struct Options {
                "residual of the adjoint solve relative to the cotangent, so that the scale of the loss plays no role, "
                "or as it stands (none)",
                {"cotangent", "none"}),
-        opt("checkpoint", &O::checkpoint, "keep no graph of an evaluation of f that is tracked: backward makes it again, with the same random numbers"),
+        opt("checkpoint", &O::checkpoint, "keep no graph of an evaluation of f that is tracked, but for the last of several: backward makes it again, with the same random numbers"),
         opt("residual", &O::residual,
             "report how far the adjoint equation is from solved where the method itself does not, for at most one evaluation of f and one product backward"),
         opt("certificate", &O::certificate, "steps between certificates, which say how wrong the gradient is; 0: none", at_least(0)),

@@ -148,9 +148,8 @@ class CheckpointNode final : public Node {
   variable_list apply(variable_list&& cotangents) override {
     if (!f_) throw std::runtime_error("backward a second time through a checkpoint that was freed; give retain_graph = true the first time");
     const bool again = torch::GradMode::is_enabled();
-    std::vector<torch::Tensor> outputs;
-    std::uint64_t first = 0;
-    {
+    auto [outputs, first] = taken();
+    if (outputs.empty()) {
       const torch::AutoGradMode grad(true);
       RandomState now(device_);
       random_.restore();
@@ -175,7 +174,19 @@ class CheckpointNode final : public Node {
     return torch::autograd::Engine::get_default_engine().execute(roots, seeds, /*keep_graph=*/again, /*create_graph=*/again,
                                                                  /*accumulate_grad=*/false, ends);
   }
-  void release_variables() override { f_ = nullptr; }
+  void release_variables() override { f_ = nullptr, taken(); }
+
+  /// What f gave, with its graph, whose nodes are numbered from `first` on: the next backward pass need not make it again.
+  struct Kept {
+    std::vector<torch::Tensor> outputs;
+    std::uint64_t first = 0;
+  };
+  void keep(Kept kept) { kept_ = std::move(kept); }
+  /// What was kept, which is kept no more; empty: nothing was.
+  Kept taken() {
+    const std::lock_guard<std::mutex> lock(mutex_);  // several threads may go backward through one graph
+    return std::exchange(kept_, {});
+  }
 
  private:
   Function f_;
@@ -183,16 +194,29 @@ class CheckpointNode final : public Node {
   torch::Device device_;
   edge_list edges_;
   std::uint64_t until_;  ///< what f depends on has lower numbers
+  Kept kept_;
 };
 
 }  // namespace detail
 
+/// Of the checkpoints that share one, the newest keeps its graph until the next is made: backward comes to it first, and need not make it again. What
+/// follows the chain has this graph beside its own.
+class NewestGraph {
+ private:
+  friend std::vector<torch::Tensor> checkpoint(std::function<std::vector<torch::Tensor>()> f, const torch::Device& device, NewestGraph* newest);
+  std::weak_ptr<detail::CheckpointNode> node_;
+};
+
 /// f() on the autograd graph, of which nothing but the result is kept: backward evaluates f once more, with the random numbers of the first
 /// time. Whatever f depends on gets its gradient, captured by a closure or not; second derivatives exist.
 /// \param f  deterministic but for the generator of `device`; its tensors must not change before backward
-/// \par Cost  one more evaluation of f a backward pass; memory of the outputs alone
+/// \param newest  may be null; with it, f's own tensors do not leave it but by its result, and nothing is written to the result in place: while the graph is kept,
+///   both are parts of it
+/// \par Cost  one more evaluation of f a backward pass; memory of the outputs alone, and of the newest graph
 /// \par Sources  Griewank & Walther, ACM Trans. Math. Softw. 26 (2000), doi:10.1145/347837.347846 (recomputation instead of storage)
-inline std::vector<torch::Tensor> checkpoint(std::function<std::vector<torch::Tensor>()> f, const torch::Device& device) {
+inline std::vector<torch::Tensor> checkpoint(std::function<std::vector<torch::Tensor>()> f, const torch::Device& device, NewestGraph* newest = nullptr) {
+  if (newest)
+    if (const auto before = std::exchange(newest->node_, {}).lock()) before->taken();
   if (!torch::GradMode::is_enabled()) {
     const detail::Flag value(for_the_graph(), false);
     return f();
@@ -207,6 +231,7 @@ inline std::vector<torch::Tensor> checkpoint(std::function<std::vector<torch::Te
   if (edges.empty()) return values;
   const std::shared_ptr<detail::CheckpointNode> node(new detail::CheckpointNode(std::move(f), std::move(random), device, std::move(edges)),
                                                      torch::autograd::deleteNode);
+  if (newest) node->keep({values, first}), newest->node_ = node;
   for (torch::Tensor& t : values) {
     t = t.detach();
     if (t.is_floating_point()) torch::autograd::create_gradient_edge(t, node);
