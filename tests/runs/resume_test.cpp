@@ -20,17 +20,18 @@ using ::testing::Not;
 
 TEST(Resume, KeepsTheBestWhereverARunBrokeOff) {
   const Folder whole;
-  const std::string first_evaluation = "train.epochs=40";  // no later one hides that it was lost
-  ASSERT_EQ(exit_code(start(command(whole, {first_evaluation}))), 0);
+  const std::string constant = "schedule.name=constant";      // whatever the number of epochs
+  const Words first_evaluation{"train.epochs=40", constant};  // no later one hides that it was lost
+  ASSERT_EQ(exit_code(start(command(whole, first_evaluation))), 0);
   for (const char* file : {"best.ckpt", "step-000000040.ckpt"}) {
-    const Ended folder;
+    const Ended folder({constant});
     ASSERT_LT(saved_step(latest(folder)), 40) << "the first evaluation was over before the run was ended";
     const fs::path in_the_way = latest(folder) / "checkpoints" / (std::string(file) + ".tmp");
     fs::create_directory(in_the_way);
-    EXPECT_EQ(resumed(folder, {first_evaluation}), 1) << file;
+    EXPECT_EQ(resumed(folder, first_evaluation), 1) << file;
     fs::remove(in_the_way);
 
-    EXPECT_EQ(resumed(folder, {first_evaluation}), 0) << said(folder);
+    EXPECT_EQ(resumed(folder, first_evaluation), 0) << said(folder);
 
     expect_same_end(latest(whole), latest(folder));
   }
