@@ -12,7 +12,7 @@ struct CellOptions {
   std::shared_ptr<zstar::Norm> norm, fusion_norm;  ///< of the convolutions in the blocks; in the fusion and after it
 };
 
-/// a = relu(GN(conv z)), b = GN(mask ⊙ conv a + u), z ↦ GN(relu(b + z)).
+/// a = relu(GN(conv z)), which backward makes again, b = GN(mask ⊙ conv a + u), z ↦ GN(relu(b + z)).
 class Block final : public Module {
  public:
   Block(std::int64_t channels, const CellOptions& o) {
@@ -26,8 +26,8 @@ class Block final : public Module {
 
   /// \param u  injection, \param mask  dropout mask [B, C, 1, 1]; either may be undefined
   Tensor forward(const Tensor& z, const Tensor& u, const Tensor& mask) {
-    const Tensor wide = gn1_->forward(conv1_->forward(z), {.relu = true, .kernel = conv2_->weight()});
-    return gn3_->forward(gn2_->forward(wide, {.mask = mask, .add = u, .skip = z, .relu = true}));
+    const auto a = [x = conv1_->forward(z), gn1 = gn1_->bound()] { return gn1(x, {.relu = true}); };
+    return gn3_->forward(gn2_->forward(zstar::nn::conv2d_of(a, conv2_->weight(), {}), {.mask = mask, .add = u, .skip = z, .relu = true}));
   }
 
  private:

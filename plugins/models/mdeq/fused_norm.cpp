@@ -5,7 +5,6 @@
 #include <torch/torch.h>
 
 #include "norm_kernels.hpp"
-#include "zstar/nn/convolution.hpp"
 #include "zstar/nn/twin.hpp"
 
 namespace zstar_mdeq {
@@ -48,54 +47,39 @@ Tensor fused_forward(const Tensor& x, std::int64_t groups, const Tensor& affine,
   return y;
 }
 
-std::vector<std::int64_t> half(const Tensor& kernel) { return {kernel.size(2) / 2, kernel.size(3) / 2}; }
-Tensor convolved(const Tensor& y, const Tensor& kernel) { return kernel.defined() ? zstar::nn::conv2d(y, kernel, {}, 1, half(kernel)) : y; }
-
 class Fused final : public torch::autograd::Function<Fused> {
  public:
   /// An input of an autograd function must be a tensor: an empty one stands for none.
   static Tensor call(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around) {
     const Tensor none = torch::empty({0}, x.options());
     const auto given = [&none](const Tensor& t) { return t.defined() ? t : none; };
-    return apply(x, affine, given(around.mask), given(around.add), given(around.skip), given(around.kernel), groups, around.relu);
+    return apply(x, affine, given(around.mask), given(around.add), given(around.skip), groups, around.relu);
   }
 
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& affine, const Tensor& mask, const Tensor& add, const Tensor& skip,
-                        const Tensor& kernel, std::int64_t groups, bool relu) {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& affine, const Tensor& mask, const Tensor& add, const Tensor& skip, std::int64_t groups,
+                        bool relu) {
     const auto given = [](const Tensor& t) { return t.numel() > 0 ? t : Tensor(); };
-    const Around around{given(mask), given(add), given(skip), relu, given(kernel)};
-    const bool again = around.kernel.defined();
+    const Around around{given(mask), given(add), given(skip), relu};
     Tensor moments;
-    const Tensor y = fused_forward(x, groups, affine, around, moments);
-    context->save_for_backward({x, affine, around.mask, around.add, relu && !again ? y : Tensor(), moments, again ? around.skip : Tensor(), around.kernel});
+    Tensor y = fused_forward(x, groups, affine, around, moments);
+    context->save_for_backward({x, affine, around.mask, around.add, relu ? y : Tensor(), moments});
     context->saved_data["groups"] = groups;
-    context->saved_data["relu"] = relu;
-    return convolved(y, around.kernel);
+    return y;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    variable_list saved = context->get_saved_variables();
+    const variable_list saved = context->get_saved_variables();
     const std::int64_t groups = context->saved_data["groups"].toInt();
     const Wanted wanted{context->needs_input_grad(0), context->needs_input_grad(1), context->needs_input_grad(3), context->needs_input_grad(4)};
-    Tensor dy = gradients[0], of_kernel;
-    if (!dy.defined()) return variable_list(8);
-    if (const Tensor& kernel = saved[7]; kernel.defined()) {
-      const bool relu = context->saved_data["relu"].toBool();
-      const Tensor y = group_norm(saved[0], groups, saved[1], {saved[2], saved[3], saved[6], relu});
-      std::tie(dy, of_kernel) = zstar::nn::conv2d_gradients(y, kernel, dy, half(kernel), /*of_image=*/wanted.any(), context->needs_input_grad(5));
-      if (relu) saved[4] = y;
-    }
-    variable_list out = !wanted.any()                  ? variable_list(8)
-                        : torch::GradMode::is_enabled() ? differentiable(saved, groups, dy, wanted)
-                                                       : fused_backward(saved, groups, dy.contiguous(torch::MemoryFormat::ChannelsLast), wanted);
-    out[5] = of_kernel;
-    return out;
+    const Tensor& dy = gradients[0];
+    if (!dy.defined()) return variable_list(7);
+    if (torch::GradMode::is_enabled()) return differentiable(saved, groups, dy, wanted);
+    return fused_backward(saved, groups, dy.contiguous(torch::MemoryFormat::ChannelsLast), wanted);
   }
 
  private:
   struct Wanted {
     bool x, affine, add, skip;
-    bool any() const { return x || affine || add || skip; }
   };
 
   /// By the plain twin before its rectifier, of which the output is kept and says where it was open.
@@ -103,7 +87,7 @@ class Fused final : public torch::autograd::Function<Fused> {
     const Tensor slope = saved[4].defined() ? dy * (saved[4] > 0) : dy;
     const auto twin = [groups](const variable_list& t) { return plain_group_norm(t[0], groups, t[1], {t[2], t[3]}); };
     variable_list out = zstar::nn::twin_gradient({saved[0], saved[1], saved[2], saved[3]}, {wanted.x, wanted.affine, false, wanted.add}, twin, slope);
-    out.resize(8);
+    out.resize(7);
     if (wanted.skip) out[4] = slope;
     return out;
   }
@@ -112,7 +96,7 @@ class Fused final : public torch::autograd::Function<Fused> {
     const Tensor &x = saved[0], &affine = saved[1], &y = saved[4], &moments = saved[5];
     const Around around{saved[2], saved[3], {}, y.defined()};
     const bool shared = wanted.add && !around.mask.defined();  // without a mask the gradient of x is that of what is added
-    variable_list out(8);
+    variable_list out(7);
     if (wanted.x || shared) out[0] = torch::empty_like(x);
     if (wanted.add) out[3] = shared ? out[0] : torch::empty_like(x);
     if (wanted.skip) out[4] = torch::empty_like(x);
@@ -147,14 +131,14 @@ Tensor plain_group_norm(const Tensor& x, std::int64_t groups, const Tensor& affi
   if (around.add.defined()) v = v + around.add;
   v = torch::group_norm(v, groups, affine[0], affine[1], kernels::epsilon);
   if (around.skip.defined()) v = v + around.skip;
-  return convolved(around.relu ? torch::relu(v) : v, around.kernel);
+  return around.relu ? torch::relu(v) : v;
 }
 
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& affine, const Around& around) {
   if (!fusable(x, affine, around)) return plain_group_norm(x, groups, affine, around);
   if (!torch::GradMode::is_enabled()) {
     Tensor moments;
-    return convolved(fused_forward(x, groups, affine, around, moments), around.kernel);
+    return fused_forward(x, groups, affine, around, moments);
   }
   return Fused::call(x, groups, affine, around);
 }

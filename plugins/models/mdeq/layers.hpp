@@ -2,6 +2,7 @@
 /// \file Layers of MDEQ: group norm, convolutions in rows; and the names of published checkpoints.
 
 #include <zstar/nn/batch_norm.hpp>
+#include <zstar/nn/remade.hpp>
 #include <zstar/sdk.hpp>
 
 #include "fused_norm.hpp"
@@ -40,7 +41,11 @@ class GroupNorm final : public Module, public zstar::nn::Freezable {
 
   Tensor prepare(bool /*training*/) override { return torch::stack({weight_, bias_}); }
 
-  Tensor forward(const Tensor& x, const Around& around = {}) { return group_norm(x, groups_, slot() ? *slot() : prepare(false), around); }
+  /// The norm with scale and shift as they are now, for when the binding is over.
+  auto bound() {
+    return [groups = groups_, affine = slot() ? *slot() : prepare(false)](const Tensor& x, const Around& around) { return group_norm(x, groups, affine, around); };
+  }
+  Tensor forward(const Tensor& x, const Around& around = {}) { return bound()(x, around); }
 
  private:
   std::int64_t groups_;
