@@ -1,6 +1,7 @@
 #pragma once
 /// \file The map of MDEQ: a block for every resolution, then fusion of each with all others. Equations: README.md.
 
+#include "fused_sum.hpp"
 #include "layers.hpp"
 
 namespace zstar_mdeq {
@@ -38,7 +39,7 @@ class Block final : public Module {
   std::shared_ptr<GroupNorm> gn1_, gn2_, gn3_;
 };
 
-/// T_ij: what branch j adds to branch i. From coarser to finer a 1x1 convolution, enlarged to the nearest pixel; from finer to
+/// T_ij: what branch j adds to branch i. From coarser to finer a 1x1 convolution, to be enlarged to the nearest pixel by the sum; from finer to
 /// coarser i − j strided 3x3 convolutions with ReLU between them.
 class Path final {
  public:
@@ -50,10 +51,9 @@ class Path final {
     }
   }
 
-  /// \param like  a tensor of the size wanted
-  Tensor forward(Tensor y, const Tensor& like) const {
+  Tensor forward(Tensor y) const {
     for (std::size_t k = 0; k < steps_.size(); ++k) y = steps_[k]->forward(y, /*relu=*/k + 1 < steps_.size());
-    return y.size(2) < like.size(2) || y.size(3) < like.size(3) ? torch::upsample_nearest2d(y, {like.size(2), like.size(3)}) : y;
+    return y;
   }
 
  private:
@@ -99,9 +99,9 @@ class Cell final : public Module {
     if (n == 1) return y;
     std::vector<Tensor> out;
     for (std::size_t i = 0; i < n; ++i) {
-      Tensor t = paths_[i * n].forward(y[0], y[i]);
-      for (std::size_t j = 1; j < n; ++j) t = t + paths_[i * n + j].forward(y[j], y[i]);
-      out.push_back(after_[i]->forward(torch::relu(t)));
+      std::vector<Tensor> terms;
+      for (std::size_t j = 0; j < n; ++j) terms.push_back(paths_[i * n + j].forward(y[j]));
+      out.push_back(after_[i]->forward(sum_of_branches(terms, y[i].size(2), y[i].size(3))));
     }
     return out;
   }
