@@ -1,66 +1,10 @@
 /// \file Sets of graphs, written by the test in their official forms; damaged ones are refused with a sentence.
-#include <unistd.h>
-
-#include <fstream>
 #include <set>
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include "tests/support/parts.hpp"
+#include "graph_files.hpp"
 #include "tests/support/scipy.hpp"
-#include "zstar/abi/dataset.hpp"
 
 namespace {
-
-using namespace zstar;
-using ::testing::AllOf;
-using ::testing::HasSubstr;
-namespace fs = std::filesystem;
-
-/// A host that keeps the warnings.
-class Listening final : public Host {
- public:
-  Products& products() override { return test::host().products(); }
-  std::unique_ptr<Solver> solver(const Part& p) override { return test::host().solver(p); }
-  std::shared_ptr<EquilibriumLayer> layer() override { throw std::logic_error("no layer"); }
-  std::shared_ptr<Norm> norm() override { return nullptr; }
-  const Description& data() override { return test::host().data(); }
-  void warn(std::string_view sentence) override { said += sentence; }
-  std::string said;
-};
-
-class Graphs : public ::testing::Test {
- protected:
-  void SetUp() override { fs::create_directories(folder); }
-  void TearDown() override { fs::remove_all(folder); }
-  void write(const std::string& name, const std::string& text) const {
-    fs::create_directories((folder / name).parent_path());
-    std::ofstream(folder / name) << text;
-  }
-  void write_npz(const std::string& name, const std::vector<std::pair<std::string, Tensor>>& arrays) const {
-    std::vector<std::pair<std::string, std::string>> entries;
-    for (const auto& [key, t] : arrays) entries.emplace_back(key + ".npy", formats::npy_bytes(t));
-    fs::create_directories((folder / name).parent_path());
-    formats::write_zip(folder / name, entries);
-  }
-  std::unique_ptr<Dataset> open(const std::string& name, Settings settings = {}) {
-    settings.push_back({"path", folder.string()});
-    return test::catalogue().create<Dataset>(Kind::dataset, name, settings, host);
-  }
-  std::string refusal(const std::string& name, const Settings& settings = {}) {
-    try {
-      open(name, settings);
-    } catch (const std::exception& error) {
-      return error.what();
-    }
-    return "not refused";
-  }
-  static Batch all(const Dataset& data, Split split) { return data.load(split, data.batches(split, 1000, 0).at(0), 0); }
-
-  fs::path folder = fs::temp_directory_path() / ("zstar-graphs-" + std::to_string(::getpid()));
-  Listening host;
-};
 
 const Tensor mask(std::vector<std::int64_t> rows, std::int64_t n) { return torch::zeros({n}, torch::kBool).index_fill_(0, torch::tensor(rows, torch::kInt64), true); }
 
@@ -287,44 +231,6 @@ TEST_F(Graphs, FoldsAreDisjointCoverAllAndHaveEqualSharesOfTheClasses) {
   }
 
   EXPECT_EQ(tested.size(), 60u);
-}
-
-TEST_F(Graphs, PpiIsCutIntoItsGraphs) {
-  for (const char* name : {"train", "valid", "test"}) {
-    const std::string stem = name;
-    write(stem + "_graph.json", R"({"directed": false, "nodes": [], "links": [{"source": 0, "target": 1}, {"source": 2, "target": 2}, {"source": 2, "target": 3}]})");
-    write(stem + "_feats.npy", formats::npy_bytes(torch::arange(8, torch::kFloat64).view({4, 2})));
-    write(stem + "_labels.npy", formats::npy_bytes(torch::eye(4, torch::kInt64)));
-    write(stem + "_graph_id.npy", formats::npy_bytes(torch::tensor({7, 7, 8, 8}, torch::kInt64)));
-  }
-
-  const auto data = open("ppi");
-
-  EXPECT_EQ(data->size(Split::train), 2);
-  const Batch second = data->load(Split::train, {1}, 0), both = data->load(Split::train, {0, 1}, 0);
-  EXPECT_TRUE(second.at("features").equal(torch::tensor({{4.f, 5.f}, {6.f, 7.f}})));
-  EXPECT_TRUE(second.at("adjacency_indices").equal(torch::tensor({{0, 1}, {1, 0}}, torch::kInt64)));
-  EXPECT_TRUE(both.at("graphs").equal(torch::tensor({0, 0, 1, 1}, torch::kInt64)));
-  const auto with = [&](const std::string& name, const Tensor& value) {
-    const fs::path file = folder / name;
-    fs::rename(file, folder / "kept");
-    write(name, formats::npy_bytes(value));
-    const std::string said = refusal("ppi");
-    fs::rename(folder / "kept", file);
-    return said;
-  };
-  EXPECT_EQ(with("test_graph_id.npy", torch::tensor(std::vector<std::int64_t>{1, 1, 1000000000000, 1000000000000})), "not refused") << "ids of any size";
-  EXPECT_THAT(with("test_graph_id.npy", torch::tensor({1., 1., 1.5, 2.})), HasSubstr("test_graph_id.npy has the graph id 1.5 in row 2"));
-  EXPECT_THAT(with("test_feats.npy", torch::zeros({4, 3})), HasSubstr("test_feats.npy has 3 numbers for each node, train_feats.npy has 2"));
-  EXPECT_THAT(with("valid_labels.npy", torch::zeros({4, 2})), HasSubstr("valid_labels.npy has 2 numbers for each node, train_labels.npy has 4"));
-  EXPECT_THAT(with("test_labels.npy", torch::eye(4) * 7), HasSubstr("test_labels.npy has the label 7 in row 0, counted from 0; expected 0 or 1"));
-  EXPECT_THAT(with("test_feats.npy", torch::full({4, 2}, NAN)), HasSubstr("test_feats.npy has the feature nan in row 0"));
-  write("test_graph.json", R"({"links": []})");
-  EXPECT_THAT(refusal("ppi"), HasSubstr("test_graph.json has no link"));
-  write("test_graph.json", R"({"links": [{"source": 0, "target": 2}]})");
-  EXPECT_THAT(refusal("ppi"), HasSubstr("links between different graphs"));
-  write("test_graph.json", R"({"links": [{"source": 0)");
-  EXPECT_THAT(refusal("ppi"), HasSubstr("is no JSON graph"));
 }
 
 TEST_F(Graphs, AmazonHasNoFeaturesAndItsTestValidates) {
