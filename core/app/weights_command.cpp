@@ -85,6 +85,7 @@ training::WeightsFrom weights_of(const Arguments& arguments) {
   if (arguments.has("checkpoint") == arguments.has("weights"))
     throw po::error(arguments.has("weights") ? "both --checkpoint and --weights were given; one of them says where the weights are"
                                              : "no weights were given; --checkpoint takes a file or a run folder, --weights a file of another program");
+  if (arguments.has("key") && !arguments.has("weights")) throw WordError("--key was given without --weights", "", {}, "leave --key out: it says where in a file of another program the weights are");
   return {arguments.text("checkpoint"), arguments.text("weights"), arguments.text("key")};
 }
 
@@ -98,7 +99,7 @@ BatchWords batch_of(const Arguments& arguments) {
   BatchWords words;
   if (arguments.has("samples")) words.samples = arguments.values["samples"].as<std::int64_t>();
   if (words.samples < 0) throw po::error("--samples takes a count of samples, 0 for all");
-  if (arguments.has("checkpoint") || arguments.has("weights")) words.weights = weights_of(arguments);
+  if (arguments.has("checkpoint") || arguments.has("weights") || arguments.has("key")) words.weights = weights_of(arguments);
   return words;
 }
 

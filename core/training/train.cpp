@@ -147,7 +147,13 @@ RunEnd logged(const fs::path& run, const F& body) {
 
 void load_start(Session& session, const fs::path& from) {
   if (fs::is_directory(from) || from.extension() == ".ckpt") load_weights(session.model(), newest_weights(from, session.host()));
-  else load_weights(session.model(), from, "");
+  else try {
+      load_weights(session.model(), from, "");
+    } catch (const std::runtime_error& error) {
+      const std::string said = error.what();
+      if (said.find("--key ") == std::string::npos) throw;
+      throw std::runtime_error(said + ", with which 'zstar export FILE --weights " + from.string() + " --output w.safetensors' makes a file for train.weights");
+    }
 }
 
 /// "quickstart: model ignn (2000 parameters) on cpu, solver broyden, gradient implicit"

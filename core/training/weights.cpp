@@ -22,7 +22,7 @@ void for_each_weight(const Model& model, const F& f) {
   for (const auto& b : model.named_buffers()) f(b.key(), b.value());
 }
 
-/// Copies all weights or none. \param whose  "the checkpoint"
+/// Copies all weights or none. \param whose  "the checkpoint" \throws std::runtime_error  without a remedy
 void assign(Model& model, const Tensors& tensors, const std::string& whose) {
   const torch::NoGradGuard no_grad;
   std::string wrong;
@@ -67,6 +67,16 @@ Tensors with_counters(Tensors tensors, const Model& model) {
   return tensors;
 }
 
+/// What to do about weights of another model: they may be those of another dict of the file.
+std::string elsewhere(const formats::Bytes& bytes, const std::string& key) {
+  std::vector<formats::Inner> others = formats::inner_dicts(bytes);
+  std::erase_if(others, [&](const formats::Inner& dict) { return dict.key == key; });
+  if (others.empty()) return "\n  remedy: name the experiment that these weights were trained with, or weights of this one's model";
+  std::string text;
+  for (const formats::Inner& dict : others) text += (text.empty() ? "" : ", and '") + dict.key + "' of " + std::to_string(dict.tensors) + (dict.tensors == 1 ? " tensor" : " tensors");
+  return "\n  remedy: the file also holds a dict '" + text + ": " + formats::key_words(others);
+}
+
 }  // namespace
 
 void save_weights(const Model& model, runs::Checkpoint& checkpoint) {
@@ -97,8 +107,14 @@ runs::Checkpoint newest_weights(const std::filesystem::path& from, Host& host) {
 }
 
 void load_weights(Model& model, const std::filesystem::path& file, const std::string& key) {
-  Tensors tensors = formats::about(file, [&] { return formats::read_tensors(formats::read_file(file), key); });
-  assign(model, with_counters(with_own_names(without_module(std::move(tensors)), model), model), file.string());
+  const formats::Bytes bytes = formats::read_file(file);
+  Tensors tensors = formats::about(file, [&] { return formats::read_tensors(bytes, key); });
+  tensors = with_counters(with_own_names(without_module(std::move(tensors)), model), model);
+  try {
+    assign(model, tensors, file.string());
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(error.what() + elsewhere(bytes, key));
+  }
 }
 
 void export_weights(const Model& model, const std::filesystem::path& file) {

@@ -104,6 +104,37 @@ TEST(Formats, ANestedCheckpointIsReadUnderItsKeyAndItsCodeIsNeverRun) {
   EXPECT_EQ(file.root().find("payload")->text, "os.system");  // a name and nothing else
   EXPECT_THAT(fault([&] { file.named(""); }), HasSubstr("its keys are 'epoch', 'model' (1 objects)"));
   EXPECT_THAT(fault([&] { file.named("models"); }), HasSubstr("has no key 'models'"));
+  EXPECT_THAT(fault([&] { file.named("models"); }), HasSubstr("\n  did you mean: 'model'?\n  remedy: name a dict that holds tensors: --key model"));
+  EXPECT_THAT(fault([&] { file.named(""); }), HasSubstr("\n  remedy: name a dict that holds tensors: --key model"));
+}
+
+TEST(Formats, AKeyOfAFormWithoutNestedDictsIsRefused) {
+  const Folder folder;
+  write_zip(folder / "a.npz", {{"w.npy", npy_bytes(torch::ones({2}))}});
+  write_state_dict(folder / "a.pth", some_tensors());
+  EXPECT_THAT(fault([&] { read_tensors(read_file(folder / "a.npz"), "foo"); }), HasSubstr("is npz, a form without nested dicts, in which there is no key 'foo'\n  remedy: leave --key out"));
+  EXPECT_THAT(fault([&] { read_tensors(bytes_of(safetensors_bytes(some_tensors())), "no/such"); }), HasSubstr("is safetensors, a form without"));
+  EXPECT_THAT(fault([&] { read_tensors(read_file(folder / "a.pth"), "foo"); }), HasSubstr("\n  remedy: leave --key out: the outermost dict holds 6 tensors"));
+}
+
+TEST(Formats, WhatCannotBeOpenedIsSaidWithItsReason) {
+  const Folder folder;
+  const auto said = [](const fs::path& file) -> std::string {
+    try {
+      return read_file(file), "no fault";
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+  };
+  EXPECT_THAT(said(folder / "none.npz"), HasSubstr("cannot be opened: it does not exist\n  remedy: look at the path"));
+  EXPECT_THAT(said((folder / "none.npz").parent_path()), HasSubstr("cannot be opened: it is a folder\n  remedy: name a file"));
+}
+
+TEST(Formats, AnArchiveThatIsCutShortIsSaidSoInOwnWords) {
+  const Folder folder;
+  write_state_dict(folder / "a.pth", some_tensors());
+  const Bytes whole = read_file(folder / "a.pth");
+  EXPECT_EQ(fault([&] { read_tensors(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(whole.size() / 2))); }), "is no sound zip archive, or is cut short");
 }
 
 TEST(Formats, TensorsOutsideOfTheirStorageAreRefused) {

@@ -15,6 +15,7 @@ namespace {
 using namespace zstar;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Named = std::vector<std::pair<std::string, Tensor>>;
 
 struct Built {
@@ -43,16 +44,20 @@ std::string numbers_of(const Tensor& t) { return {static_cast<const char*>(t.con
 
 /// {'epoch': 3, 'model': OrderedDict(name: Parameter)} with float32 storages on a GPU, as training programs save it.
 /// \param view  the sixth entry of a storage's identifier, which the older form has alone
-std::string checkpoint_pickle(const Named& tensors, bool view) {
+/// \param beside  a key of the outermost dict under which the first tensor is once more; empty: none
+std::string checkpoint_pickle(const Named& tensors, bool view, const std::string& beside = {}) {
   formats::PickleWriter w;
   w.raw("\x80\x02}(").text("epoch").integer(3).text("model").global("collections", "OrderedDict").raw(")R(");
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
+  const auto parameter = [&](const std::string& name, std::size_t i) {
     const Tensor& t = tensors[i].second;
-    w.text(tensors[i].first).global("torch._utils", "_rebuild_parameter").raw("(").global("torch._utils", "_rebuild_tensor_v2").raw("((");
+    w.text(name).global("torch._utils", "_rebuild_parameter").raw("(").global("torch._utils", "_rebuild_tensor_v2").raw("((");
     w.text("storage").global("torch", "FloatStorage").text(std::to_string(i)).text("cuda:1").integer(t.numel()).raw(view ? "NtQ" : "tQ");
     w.integer(0).tuple(t.sizes()).tuple(t.strides()).raw("\x89NtR\x88NtR");
-  }
-  return w.raw("uu.").bytes();
+  };
+  for (std::size_t i = 0; i < tensors.size(); ++i) parameter(tensors[i].first, i);
+  w.raw("u");
+  if (!beside.empty()) parameter(beside, 0);
+  return w.raw("u.").bytes();
 }
 
 /// torch.save's form before 1.6: magic number, version, facts on the machine, object, keys, and every storage behind its length.
@@ -136,8 +141,24 @@ TEST_F(Weights, InATrainingCheckpointOfAGpuAreFoundUnderTheirKey) {
   formats::write_zip(folder / "w.pth", entries);
 
   EXPECT_THAT(refusal(*to.model), AllOf(HasSubstr("w.pth"), HasSubstr("'epoch', 'model'")));
-  EXPECT_THAT(refusal(*to.model, "state_dict"), HasSubstr("has no key 'state_dict'"));
+  EXPECT_THAT(refusal(*to.model, "state_dict"), AllOf(HasSubstr("has no key 'state_dict'"), HasSubstr("--key model"), Not(HasSubstr("fetch the file again"))));
   ASSERT_FALSE(to == from);
+  training::load_weights(*to.model, folder / "w.pth", "model");
+  EXPECT_TRUE(to == from);
+}
+
+TEST_F(Weights, BesideATensorOfTheirCheckpointAreNamedByTheirKey) {
+  const Built from(1);
+  Built to(2);
+  const Named named = from.named("");
+  std::vector<std::pair<std::string, std::string>> entries{{"archive/data.pkl", checkpoint_pickle(named, /*view=*/false, /*beside=*/"best_acc1")}};
+  for (const auto& [name, t] : named) entries.emplace_back("archive/data/" + std::to_string(entries.size() - 1), numbers_of(t));
+  formats::write_zip(folder / "w.pth", entries);
+
+  const std::string said = refusal(*to.model);
+
+  EXPECT_THAT(said, HasSubstr("unexpected: best_acc1"));
+  EXPECT_THAT(said, HasSubstr("\n  remedy: the file also holds a dict 'model' of " + std::to_string(named.size()) + " tensors: --key model"));
   training::load_weights(*to.model, folder / "w.pth", "model");
   EXPECT_TRUE(to == from);
 }
@@ -169,6 +190,7 @@ TEST_F(Weights, Y3OfAnotherModelAreListedAndLeaveTheModelAsItIs) {
   EXPECT_THAT(said, HasSubstr("other shape: " + reshaped + " is [7, 4], the model has ["));
   EXPECT_THAT(said, HasSubstr("missing: " + missing));
   EXPECT_THAT(said, HasSubstr("unexpected: head.weight [3]"));
+  EXPECT_THAT(said, HasSubstr("\n  remedy: name the experiment that these weights were trained with"));
   EXPECT_TRUE(to == before);
 }
 

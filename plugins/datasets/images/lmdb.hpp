@@ -102,7 +102,7 @@ class Lmdb {
   class In {
    public:
     explicit In(const fs::path& file) : descriptor_(::open(file.c_str(), O_RDONLY | O_CLOEXEC)) {
-      if (descriptor_ < 0) zstar::formats::damaged(file, "cannot be opened");
+      if (descriptor_ < 0) zstar::formats::not_opened(file);
       std::error_code none;  // of a folder of that name, for one: then no header is found
       if (const auto bytes = fs::file_size(file, none); !none) size_ = bytes;
     }

@@ -6,8 +6,10 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <new>
@@ -22,14 +24,24 @@ namespace zstar::formats {
 namespace fs = std::filesystem;
 using Bytes = std::vector<std::uint8_t>;
 
-/// The bytes are not what the format says. what(): the words behind the name of the file, "is cut short".
+/// The bytes are not what the format says. what(): the words behind the name of the file, "is cut short", and a remedy where the usual one is none.
 class FormatError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A fault of a file, said with its name.
+/// A fault of a file, said with its name. \param what  may end in a remedy of its own
 [[noreturn]] inline void damaged(const fs::path& file, const std::string& what) {
-  throw std::runtime_error(file.string() + " " + what + "\n  remedy: fetch the file again, or name another one");
+  const bool settled = what.find("\n  remedy: ") != std::string::npos;
+  throw std::runtime_error(file.string() + " " + what + (settled ? "" : "\n  remedy: fetch the file again, or name another one"));
+}
+
+/// A file that cannot be opened, with the reason. \pre errno says it, unless nothing or a folder is there
+[[noreturn]] inline void not_opened(const fs::path& file) {
+  const std::string words = std::strerror(errno);
+  std::error_code unknown;
+  if (!fs::exists(file, unknown)) damaged(file, "cannot be opened: it does not exist\n  remedy: look at the path");
+  if (fs::is_directory(file, unknown)) damaged(file, "cannot be opened: it is a folder\n  remedy: name a file, such as one in it");
+  damaged(file, "cannot be opened: " + words + "\n  remedy: look at what the file is, and at who may read it");
 }
 
 /// Calls read(); a FormatError becomes a sentence about that file.
@@ -52,7 +64,7 @@ inline fs::path find_file(const fs::path& folder, const std::string& name) {
 /// The bytes of a file as they are there. \throws std::runtime_error  for a file that cannot be read to its end
 inline Bytes stored_bytes(const fs::path& file) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(file.c_str(), "rb"), std::fclose);
-  if (!in) damaged(file, "cannot be opened");
+  if (std::error_code unknown; !in || fs::is_directory(file, unknown)) not_opened(file);
   constexpr std::size_t step = std::size_t{1} << 20;
   Bytes bytes;
   for (std::size_t n = step; n == step;) {

@@ -40,7 +40,7 @@ inline torch::Tensor decode_picture(std::string_view bytes) {
 
 /// The same of a file. \throws std::runtime_error  naming the file
 inline torch::Tensor read_picture(const fs::path& file) {
-  if (!fs::is_regular_file(file)) damaged(file, "cannot be opened");
+  if (!fs::is_regular_file(file)) errno = EINVAL, not_opened(file);
   return about(file, [&] { return decode_picture(as_text(read_file(file))); });
 }
 

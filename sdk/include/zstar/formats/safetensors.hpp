@@ -59,6 +59,11 @@ inline std::string safetensors_bytes(const std::vector<std::pair<std::string, Te
   return std::string(reinterpret_cast<const char*>(&length), 8) + text + data;
 }
 
+/// Of a form without nested dicts. \throws FormatError  for a key
+inline void refuse_key(const std::string& key, const char* form) {
+  if (!key.empty()) throw FormatError(std::string("is ") + form + ", a form without nested dicts, in which there is no key '" + key + "'\n  remedy: leave --key out");
+}
+
 /// Named tensors of a file of any format that is known here, by its contents. \param key  where in a file of torch.save
 inline Tensors read_tensors(const Bytes& bytes, const std::string& key = {}) {
   const std::string_view text = as_text(bytes);
@@ -66,13 +71,21 @@ inline Tensors read_tensors(const Bytes& bytes, const std::string& key = {}) {
     const Npz npz(bytes);
     const auto names = npz.names();
     if (names.empty()) return TorchFile(bytes).named(key);
+    refuse_key(key, "npz");
     Tensors tensors;
     for (const std::string& name : names) tensors.emplace(name, npz.array(name));
     return tensors;
   }
   if (!bytes.empty() && bytes[0] == 0x80) return TorchFile(bytes).named(key);
-  if (bytes.size() > 8 && bytes[8] == '{') return read_safetensors(text);
+  if (bytes.size() > 8 && bytes[8] == '{') return refuse_key(key, "safetensors"), read_safetensors(text);
   throw FormatError("is no file of torch.save, npz or safetensors");
+}
+
+/// The dicts of tensors within a file that `key` can name; those of a file of torch.save. \throws FormatError
+inline std::vector<Inner> inner_dicts(const Bytes& bytes) {
+  const bool zip = is_zip(as_text(bytes));
+  if (zip ? !Npz(bytes).names().empty() : bytes.empty() || bytes[0] != 0x80) return {};
+  return TorchFile(bytes).inner();
 }
 
 }  // namespace zstar::formats

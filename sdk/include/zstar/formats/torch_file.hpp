@@ -2,12 +2,27 @@
 /// \file What Python's torch.save writes: the zip form and the older form of several pickles in a row. Link: zlib, libzip.
 
 #include <map>
+#include <set>
 
 #include "zstar/formats/arrays.hpp"
+#include "zstar/nearest.hpp"
 
 namespace zstar::formats {
 
 using Tensors = std::map<std::string, Tensor>;
+
+/// A dict of tensors within a file: its path of keys, and how many tensors it holds.
+struct Inner {
+  std::string key;
+  std::size_t tensors = 0;
+};
+
+/// "--key model or --key ema"
+inline std::string key_words(const std::vector<Inner>& inner) {
+  std::string words;
+  for (const Inner& dict : inner) words += (words.empty() ? "--key " : " or --key ") + dict.key;
+  return words;
+}
 
 /// A file of torch.save, read without executing anything. Tensors come to the CPU, whatever device they were saved from.
 class TorchFile {
@@ -39,7 +54,7 @@ class TorchFile {
   }
 
   /// The tensors of the dict at `key`, a path of keys with '/' between them; empty: the outermost dict.
-  /// \throws FormatError  with the keys under which there are tensors
+  /// \throws FormatError  with the keys that there are, and those under which there are tensors
   Tensors named(const std::string& key) const {
     const Value* at = &root();
     for (std::size_t begin = 0; !key.empty() && begin <= key.size();) {
@@ -49,7 +64,7 @@ class TorchFile {
       }
       const std::size_t end = std::min(key.find('/', begin), key.size());
       const Value* next = at->find(key.substr(begin, end - begin));
-      if (!next) throw FormatError("has no key '" + key.substr(0, end) + "'" + where());
+      if (!next) throw FormatError("has no key '" + key.substr(0, end) + "'" + where() + remedy(key));
       at = next;
       begin = end + 1;
     }
@@ -57,11 +72,53 @@ class TorchFile {
     for (std::size_t i = 0; i + 1 < at->items.size(); i += 2)
       if (at->items[i]->is(Value::Kind::text))
         if (auto t = tensor(*at->items[i + 1])) tensors.emplace(at->items[i]->text, std::move(*t));
-    if (tensors.empty()) throw FormatError((key.empty() ? "holds no tensors in its outermost dict" : "holds no tensors under '" + key + "'") + where());
+    if (tensors.empty()) throw FormatError((key.empty() ? "holds no tensors in its outermost dict" : "holds no tensors under '" + key + "'") + where() + remedy(key));
     return tensors;
   }
 
+  /// The dicts of tensors below the outermost one that `named` reaches, in the order of the file; at most four.
+  std::vector<Inner> inner() const {
+    std::vector<Inner> found;
+    std::set<const Value*> seen{&root()};  // a dict may hold itself
+    find_inner(root(), "", found, seen);
+    return found;
+  }
+
  private:
+  static bool is_tensor(const Value& v) {
+    return v.is(Value::Kind::object) && (v.text.compare(0, 22, "torch._utils._rebuild_") == 0 || v.text == "torch.nn.parameter.Parameter" || v.text == "torch._tensor._rebuild_from_type_v2");
+  }
+
+  static std::size_t tensors_in(const Value& dict) {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i + 1 < dict.items.size(); i += 2) n += dict.items[i]->is(Value::Kind::text) && is_tensor(*dict.items[i + 1]);
+    return n;
+  }
+
+  static void find_inner(const Value& dict, const std::string& prefix, std::vector<Inner>& found, std::set<const Value*>& seen) {
+    constexpr std::size_t most = 4, deepest = 4;
+    const bool deep = std::count(prefix.begin(), prefix.end(), '/') >= static_cast<std::ptrdiff_t>(deepest);
+    for (std::size_t i = 0; i + 1 < dict.items.size() && found.size() < most && !deep; i += 2) {
+      const Value &name = *dict.items[i], &value = *dict.items[i + 1];
+      if (!name.is(Value::Kind::text) || value.sequence() || is_tensor(value) || !seen.insert(&value).second) continue;
+      if (const std::size_t n = tensors_in(value)) found.push_back({prefix + name.text, n});
+      find_inner(value, prefix + name.text + "/", found, seen);
+    }
+  }
+
+  /// What to do about a key under which there is nothing.
+  std::string remedy(const std::string& key) const {
+    const std::vector<Inner> dicts = inner();
+    std::vector<std::string> keys;
+    for (const Inner& dict : dicts) keys.push_back(dict.key);
+    const std::string near = key.empty() ? "" : quoted(nearest(key, keys));
+    const std::size_t outermost = tensors_in(root());
+    return (near.empty() ? "" : "\n  did you mean: " + near + "?") + "\n  remedy: " +
+           (!dicts.empty()     ? "name a dict that holds tensors: " + key_words(dicts)
+            : outermost > 0 ? "leave --key out: the outermost dict holds " + std::to_string(outermost) + " tensors"
+                            : "name a file that holds a dict of tensors; in Python torch.save(model.state_dict(), FILE) writes one");
+  }
+
   /// A sentence with the keys of the outermost dict and what is under them.
   std::string where() const {
     std::string text;

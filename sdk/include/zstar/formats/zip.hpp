@@ -18,10 +18,12 @@ class ZipReader {
     zip_source_t* source = zip_source_buffer_create(bytes.data(), bytes.size(), /*freep=*/0, &error);
     zip_t* archive = source ? zip_open_from_source(source, ZIP_RDONLY | ZIP_CHECKCONS, &error) : nullptr;
     if (!archive) {
-      const std::string words = zip_error_strerror(&error);
+      const int code = zip_error_code_zip(&error);
+      const bool cut = code == ZIP_ER_NOZIP || code == ZIP_ER_INCONS || code == ZIP_ER_EOF;
+      const std::string words = cut ? ", or is cut short" : std::string(": ") + zip_error_strerror(&error);
       if (source) zip_source_free(source);
       zip_error_fini(&error);
-      throw FormatError("is no sound zip archive: " + words);
+      throw FormatError("is no sound zip archive" + words);
     }
     zip_error_fini(&error);
     archive_.reset(archive);
