@@ -121,9 +121,11 @@ Tensor tempered(const Tensor& p, double temperature) {
 }
 
 std::string continued(Session& session, const Continuation& request) {
-  const auto* tokens = query<Tokens>(session.dataset());
-  if (!tokens) throw std::runtime_error("the data of this experiment are no sequences of tokens; a prompt cannot be continued");
   Predicts& model = predicting(session);
+  const auto* tokens = query<Tokens>(session.dataset());
+  if (!tokens)
+    throw std::runtime_error(std::string("the data of this experiment are no sequences of tokens; a prompt cannot be continued\n  remedy: leave --prompt out: the test split is predicted then") +
+                             (query<ReadsInputs>(session.dataset()) ? ", or other files with --input FILE" : ""));
   const Evaluating evaluating(session.model());
   auto draw = at::make_generator<at::CPUGeneratorImpl>(request.seed);
   Tensor next = tokens->encode(request.prompt);

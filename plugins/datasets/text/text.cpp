@@ -68,7 +68,9 @@ class Text final : public zstar::Dataset, public zstar::Tokens, public zstar::Ke
     }
     if (!o.unknown.empty() && vocabulary_->find(o.unknown) < 0) throw OptionError("unknown", "the vocabulary has no token '" + o.unknown + "'");
     for (const Source& s : sources)
-      tokens_[static_cast<std::size_t>(s.split)] = zstar::formats::about(s.file, [&] { return numbers(s.text); });
+      tokens_[static_cast<std::size_t>(s.split)] = zstar::formats::about(s.file, [&] {
+        return numbers(s.text, saved ? "name a text of that vocabulary, " + o.vocabulary + "; unknown names a token for others" : "count = \"all\" counts all files; unknown names a token for others");
+      });
   }
 
   void* query(std::string_view id) override {
@@ -120,7 +122,7 @@ class Text final : public zstar::Dataset, public zstar::Tokens, public zstar::Ke
   Tensor encode(std::string_view text) const override {
     Tensor t;
     try {
-      t = numbers(text);
+      t = numbers(text, "use " + std::string(name_of(level_)) + "s of the vocabulary" + (o_.vocabulary.empty() ? "" : ", which " + o_.vocabulary + " lists"));
     } catch (const zstar::formats::FormatError& error) {
       throw std::invalid_argument("the text " + std::string(error.what()));
     }
@@ -210,13 +212,14 @@ class Text final : public zstar::Dataset, public zstar::Tokens, public zstar::Ke
   }
 
   /// int32: half the memory of what the model takes; a segment is widened when it is loaded.
-  Tensor numbers(std::string_view text) const {
+  /// \param remedy  for a token that the vocabulary does not have
+  Tensor numbers(std::string_view text, const std::string& remedy) const {
     std::vector<std::int32_t> all;
     const std::int32_t instead = o_.unknown.empty() ? -1 : vocabulary_->find(o_.unknown);
     for_each_token(text, level_, [&](std::string_view token) {
       std::int32_t n = vocabulary_->find(token);
       if (n < 0) n = instead;
-      if (n < 0) throw zstar::formats::FormatError("holds '" + std::string(token) + "', which the vocabulary does not have; count = \"all\" counts all files, unknown names a token for such");
+      if (n < 0) throw zstar::formats::FormatError("holds '" + std::string(token) + "', which the vocabulary does not have" + vocabulary_->near(token) + "\n  remedy: " + remedy);
       all.push_back(n);
     });
     return torch::tensor(all, torch::kInt32);

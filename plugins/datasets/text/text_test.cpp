@@ -16,6 +16,7 @@ using namespace zstar;
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 /// A folder of its own for each test, removed after it.
 struct TextFiles : ::testing::Test {
@@ -166,11 +167,25 @@ TEST_F(TextFiles, WhatIsKeptIsTheVocabulary) {
 
 TEST_F(TextFiles, UnknownTokensAreNamedOrStoodFor) {
   write("train.txt", "a b <unk>\n"), write("valid.txt", "a zebra\n");
-  EXPECT_THAT(refusal(folder), AllOf(HasSubstr("valid.txt"), HasSubstr("'zebra'")));
+  EXPECT_THAT(refusal(folder), AllOf(HasSubstr("valid.txt"), HasSubstr("'zebra'"), HasSubstr("\n  remedy: count = \"all\" counts all files")));
   EXPECT_EQ(make(folder, {{"count", std::string("all")}})->describe().at("tokens"), 5);
   const auto data = make(folder, {{"unknown", std::string("<unk>")}});
   EXPECT_EQ(query<Tokens>(*data)->decode(query<Tokens>(*data)->encode("zebra a")), "<unk> a ");
   EXPECT_THAT(refusal(folder, {{"unknown", std::string("<none>")}}), HasSubstr("has no token '<none>'"));
+}
+
+TEST_F(TextFiles, AnUnknownTokenOfAPromptIsAnsweredWithTheVocabularyAndItsNearestToken) {
+  const std::string file = (folder / "v.txt").string();
+  const auto data = make(write("a.txt", "romeo juliet\n"), {{"vocabulary", file}, {"validation", 0.0}, {"test", 0.0}});
+  const auto said = [&](const std::string& prompt) -> std::string {
+    try {
+      return query<Tokens>(*data)->encode(prompt), "not refused";
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(said("Romeo juliet"), "the text holds 'Romeo', which the vocabulary does not have\n  did you mean: 'romeo'?\n  remedy: use words of the vocabulary, which " + file + " lists");
+  EXPECT_THAT(said("mercutio"), Not(HasSubstr("did you mean")));
 }
 
 TEST_F(TextFiles, DamagedAndMissingTextIsSaidSo) {

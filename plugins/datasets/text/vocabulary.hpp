@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <zstar/formats/files.hpp>
+#include <zstar/nearest.hpp>
 
 namespace zstar_text {
 namespace {
@@ -134,6 +135,12 @@ class Vocabulary {
   std::int32_t find(std::string_view token) const {
     const auto found = numbers_.find(std::string(token));
     return found == numbers_.end() ? -1 : found->second;
+  }
+  /// A line of a message with the words nearest to one that is not known; empty where there is none, or tokens are no words.
+  std::string near(std::string_view token) const {
+    if (level_ != Level::word) return "";
+    const std::string words = zstar::quoted(zstar::nearest(token, tokens_));
+    return words.empty() ? "" : "\n  did you mean: " + words + "?";
   }
 
  private:
