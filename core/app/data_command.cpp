@@ -29,12 +29,10 @@ std::string shape_and_range(const Tensor& t) {
   return text.str();
 }
 
-void print(const std::string& name, const Tensor& t) { std::cout << "  " << name << ": " << shape_and_range(t) << '\n'; }
-
 formats::Tensors arrays_of(const fs::path& file, const std::string& key) {
   return formats::about(file, [&] {
     const formats::Bytes bytes = formats::read_file(file);
-    if (formats::as_text(bytes).substr(0, 6) == "\x93NUMPY") return formats::Tensors{{"array", formats::read_npy(formats::as_text(bytes))}};
+    if (formats::as_text(bytes).substr(0, 6) == "\x93NUMPY") return formats::refuse_key(key, "npy"), formats::Tensors{{"array", formats::read_npy(formats::as_text(bytes))}};
     return formats::read_tensors(bytes, key);
   });
 }
@@ -42,7 +40,7 @@ formats::Tensors arrays_of(const fs::path& file, const std::string& key) {
 void show_arrays(const fs::path& file, const std::string& key) {
   const auto tensors = arrays_of(file, key);
   std::cout << file.string() << ": " << tensors.size() << (tensors.size() == 1 ? " tensor\n" : " tensors\n");
-  for (const auto& [name, t] : tensors) print(name, t);
+  for (const auto& [name, t] : tensors) std::cout << "  " << name << ": " << shape_and_range(t) << '\n';
 }
 
 /// What data sets may ask of a host.
@@ -77,6 +75,7 @@ struct Readers {
   training::CatalogueTables tables{catalogue};
   std::vector<std::string> names, keys;  ///< of the data sets; of all of their options
   std::string refusals;                  ///< of those that understand nothing of the path, a line each
+  std::string unread;                    ///< what the first one said that understands the path, but cannot read a sample
 
   explicit Readers(const Arguments& arguments) : catalogue(discovery(arguments)) {
     for (const std::string& name : catalogue.names(Kind::dataset)) {
@@ -125,20 +124,22 @@ std::vector<std::string> asked(Readers& readers, const Arguments& arguments) {
   return names;
 }
 
-void describe(const std::string& name, const Dataset& data) {
-  std::cout << "data set " << name << ':';
-  for (const auto& [what, n] : data.describe().sizes) std::cout << ' ' << what << ' ' << n;
-  std::cout << '\n';
+std::string described(const std::string& name, const Dataset& data) {
+  std::ostringstream text;
+  text << "data set " << name << ':';
+  for (const auto& [what, n] : data.describe().sizes) text << ' ' << what << ' ' << n;
+  text << '\n';
   for (const Split split : training::splits) {
     const std::int64_t n = data.size(split);
     if (n == 0) continue;
-    std::cout << training::name_of(split) << ": " << n << (n == 1 ? " sample" : " samples") << ", the first batch:\n";
+    text << training::name_of(split) << ": " << n << (n == 1 ? " sample" : " samples") << ", the first batch:\n";
     const auto batches = data.batches(split, 128, 0);
     for (const auto& [tensor, t] : data.load(split, batches.front(), 0).tensors) {
-      print(tensor, t);
-      if (tensor == "mask") std::cout << "    " << t.sum().item<std::int64_t>() << " true\n";
+      text << "  " << tensor << ": " << shape_and_range(t) << '\n';
+      if (tensor == "mask") text << "    " << t.sum().item<std::int64_t>() << " true\n";
     }
   }
+  return text.str();
 }
 
 /// A line with what the exception being handled says, without place and remedy.
@@ -158,21 +159,40 @@ std::string refusal(const std::string& who) {
   return "  " + who + ": " + what.substr(0, what.find('\n')) + '\n';
 }
 
-/// A data set describes a file or folder, if it understands it; else its refusal is kept. \param alone  no other is asked: wrong settings are an error
+/// What a data set said of its files, as an error.
+std::string fault(const std::string& name, const std::string& words) {
+  const bool settled = words.find("\n  remedy: ") != std::string::npos;
+  return "data set " + name + ": " + words + (settled ? "" : "\n  remedy: look at the files that it reads; 'zstar plugins show " + name + "' explains its options");
+}
+
+/// The data set of a path, if it understands it; else its refusal is kept. \param alone  no other is asked: its refusal is the error
+std::unique_ptr<Dataset> made(Readers& readers, const std::string& name, const fs::path& path, const std::vector<std::string>& settings, bool alone, Host& host) {
+  try {
+    return readers.make(name, path, settings, host);
+  } catch (const plugins::NotCreated& error) {
+    if (alone) throw std::runtime_error(fault(name, error.words()));
+    readers.refusals += refusal(name);
+  } catch (...) {
+    if (alone) throw;
+    readers.refusals += refusal(name);
+  }
+  return nullptr;
+}
+
+/// A data set describes a file or folder, if it understands it.
 bool show_as(Readers& readers, const std::string& name, const fs::path& path, const std::vector<std::string>& settings, bool alone) {
   std::vector<std::string> warnings;
   DataHost host(warnings);
+  const auto data = made(readers, name, path, settings, alone, host);
+  if (!data) return false;
   try {
-    describe(name, *readers.make(name, path, settings, host));
-    for (const std::string& w : warnings) std::cout << "warning: " << w << '\n';
-    return true;
-  } catch (const experiment::Refused&) {
-    if (alone) throw;
-    readers.refusals += refusal(name);
+    std::cout << described(name, *data);
   } catch (...) {
-    readers.refusals += refusal(name);
+    if (readers.unread.empty()) readers.unread = fault(name, current_exception_text());
+    return false;
   }
-  return false;
+  for (const std::string& w : warnings) std::cout << "warning: " << w << '\n';
+  return true;
 }
 
 /// The files of arrays that lie in a folder. \return whether there is one
@@ -190,6 +210,14 @@ bool show_arrays_of(const fs::path& folder) {
   }) > 0;
 }
 
+/// Says of a file of arrays which data sets read it.
+void name_readers(Readers& readers, const std::vector<std::string>& names, const fs::path& path) {
+  std::vector<std::string> warnings;
+  DataHost host(warnings);
+  for (const std::string& name : names)
+    if (made(readers, name, path, {}, /*alone=*/false, host)) std::cout << "data set " << name << " reads it: --as " << name << '\n';
+}
+
 /// A file of arrays is shown as it is, alone or in a folder; of anything else every data set is asked, and those that understand it describe it.
 int show(const fs::path& path, const Arguments& arguments) {
   const bool folder = fs::is_directory(path);
@@ -197,12 +225,15 @@ int show(const fs::path& path, const Arguments& arguments) {
   Readers readers(arguments);
   const std::vector<std::string> names = asked(readers, arguments), settings = arguments.list("set");
   if (!folder && !arguments.has("as") && settings.empty()) try {
-      return show_arrays(path, ""), done;
+      show_arrays(path, "");
+      return name_readers(readers, names, path), done;
     } catch (...) {
       readers.refusals += refusal("arrays");
     }
   bool known = folder && settings.empty() && !arguments.has("as") && show_arrays_of(path);
   for (const std::string& name : names) known |= show_as(readers, name, path, settings, names.size() == 1);
+  if (!known && !readers.unread.empty()) throw std::runtime_error(readers.unread);
+  if (!readers.unread.empty()) std::cerr << "zstar: warning: " << readers.unread << '\n';
   if (known) return done;
   std::cerr << "zstar: error: no data set understands " << path.string() << '\n' << readers.refusals
             << "  remedy: name the data set and its options: --as planetoid -s graph=citeseer\n";

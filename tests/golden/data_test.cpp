@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/process.hpp"
+#include "zstar/formats/torch_file.hpp"
 
 namespace {
 
@@ -87,9 +88,47 @@ TEST_F(Data, AFileOrFolderIsDescribedByTheDataSetsThatUnderstandIt) {
   EXPECT_THAT(said("data show " + at("noise.bin"), 1), AllOf(HasSubstr("no data set understands"), HasSubstr("  arrays: "), HasSubstr("  text: "), HasSubstr("byte 0 begins no character")));
 }
 
+TEST_F(Data, ASampleThatCannotBeReadIsTheErrorOfItsDataSetAlone) {
+  folder.write("imgs/cat/a.png", "no picture"), folder.write("imgs/dog/b.png", "no picture");
+  const std::string text = said("data show " + at("imgs"), 1);
+  EXPECT_THAT(text, StartsWith("zstar: error: data set image_folder: " + at("imgs/cat/a.png") + " is neither PNG nor JPEG\n  remedy: fetch the file again"));
+  EXPECT_THAT(text, AllOf(Not(HasSubstr("first batch")), Not(HasSubstr("no data set understands"))));
+}
+
+TEST_F(Data, OfADataSetThatIsNamedTheErrorIsItsOwn) {
+  write_graphs("tu", "MUTAG");
+  folder.write("tu/MUTAG_A.txt", "1, 2\n2, one\n");
+  const std::string text = said("data show " + at("tu") + " --as tu", 1);
+  EXPECT_THAT(text, AllOf(StartsWith("zstar: error: data set tu: " + at("tu/MUTAG_A.txt") + " line 2: "), HasSubstr("\n  remedy: ")));
+  EXPECT_THAT(text, AllOf(Not(HasSubstr("no data set understands")), Not(HasSubstr("planetoid"))));
+  folder.write("other.txt", "a\n");
+  EXPECT_THAT(said("data show " + at("other.txt") + " --as amazon", 2), HasSubstr("\n  expected: folder of adj_list.txt")) << "the words of the option, not that it is a text";
+}
+
+TEST_F(Data, OfAFileOfArraysTheDataSetsThatReadItAreNamed) {
+  const auto bytes = [](const torch::Tensor& t) { return formats::npy_bytes(t); };
+  const auto mask = [&](std::int64_t from, std::int64_t to) { return bytes(((torch::arange(4) >= from) & (torch::arange(4) < to)).unsqueeze(0)); };
+  formats::write_zip(folder.path / "graph.npz", {{"node_features.npy", bytes(torch::ones({4, 2}))}, {"node_labels.npy", bytes(torch::arange(4) % 2)},
+                                                 {"edges.npy", bytes(torch::arange(6).view({2, 3}).t().contiguous() % 4)}, {"train_masks.npy", mask(0, 2)},
+                                                 {"val_masks.npy", mask(2, 3)}, {"test_masks.npy", mask(3, 4)}});
+  EXPECT_THAT(said("data show " + at("graph.npz")), AllOf(HasSubstr(": 6 tensors\n"), HasSubstr("data set heterophilous reads it: --as heterophilous")));
+  EXPECT_THAT(said("data show " + at("graph.npz") + " --key a", 1), HasSubstr("in which there is no key 'a'"));
+}
+
+TEST_F(Data, WeightsInANestedDictAreNamedByTheirKeyAndByAFileToStartFrom) {
+  formats::PickleWriter w;
+  w.raw("\x80\x02}(").text("net").raw("}(").text("w").global("torch._utils", "_rebuild_tensor_v2").raw("((").text("storage").global("torch", "FloatStorage");
+  w.text("0").text("cpu").integer(1).raw("tQ").integer(0).tuple({1}).tuple({1}).raw("\x89NtRuu.");
+  formats::write_zip(folder.path / "w.pth", {{"a/data.pkl", w.bytes()}, {"a/data/0", std::string(4, '\0')}});
+  EXPECT_THAT(said("eval experiments/quickstart.toml --weights " + at("w.pth"), 1), HasSubstr("\n  remedy: name a dict that holds tensors: --key net\n"));
+  EXPECT_THAT(said("run experiments/quickstart.toml --smoke -s experiment.runs=" + at("runs") + " -s train.weights=" + at("w.pth"), 1),
+              HasSubstr(": --key net, with which 'zstar export FILE --weights " + at("w.pth") + " --output w.safetensors' makes a file for train.weights"));
+}
+
 TEST(Predict, WordsThatContradictOrAreNoNumbersAreRefused) {
   const std::string words = "predict --checkpoint runs --prompt A ";
   EXPECT_THAT(said(words + "--input a.png", 2), HasSubstr("both --prompt and --input were given"));
+  EXPECT_THAT(said(words + "--key model", 2), HasSubstr("--key was given without --weights"));
   EXPECT_THAT(said("predict --checkpoint runs --prompt ''", 2), HasSubstr("--prompt is empty"));
   EXPECT_THAT(said(words + "--temperature nan", 2), HasSubstr("--temperature is nan\n  expected: a finite number of at least 0"));
   EXPECT_THAT(said(words + "--temperature=-1", 2), HasSubstr("--temperature is -1"));
@@ -108,6 +147,7 @@ TEST_F(Data, PredictionsOfGraphsHaveTheNumbersOfTheGraphs) {
   EXPECT_EQ(graphs.size(), 3u) << csv;  // a quarter of twelve
   EXPECT_NE(graphs, (std::set<int>{0, 1, 2})) << "places in the split, not numbers of graphs";
   EXPECT_THAT(said("predict --checkpoint " + run + " --input " + at("tu"), 1), AllOf(HasSubstr("reads no inputs beside its own files"), HasSubstr("--set dataset.path=FOLDER")));
+  EXPECT_THAT(said("predict --checkpoint " + run + " --prompt A", 1), HasSubstr("a prompt cannot be continued\n  remedy: leave --prompt out: the test split is predicted then\n"));
 }
 
 TEST_F(Data, PredictionsOfSignalsAreValues) {
