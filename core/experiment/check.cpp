@@ -69,6 +69,7 @@ Message refused_option(const Section& section, const OptionError& error, const O
   Message message = wrong_value(given ? origin->second : table, known ? *spec : OptSpec{},
                                 section.path + (section.part.empty() ? "" : " '" + section.part + "'") + ", option '" + error.option() + "': " + fault.what);
   if (!known || !fault.expected.empty()) message.expected = fault.expected;
+  else if (spec->type == OptType::text && spec->choices.empty()) message.expected = fault.remedy.empty() ? "" : spec->doc;  // that it is a text was no fault
   if (!fault.remedy.empty()) message.remedy = fault.remedy;
   return message;
 }

@@ -259,7 +259,7 @@ TEST_F(Golden, AnOptionThatAPartRefusesHasItsLineOrItsOverride) {
     return "";
   };
   EXPECT_THAT(says({"dataset.path=/nowhere"}), ::testing::MatchesRegex("--set 'dataset.path=/nowhere': error: dataset 'idx_images', option 'path': /nowhere holds neither [^;]*\n"
-                                                                       "  expected: text.*\n  remedy: name the folder of the files"));
+                                                                       "  expected: folder of train-images-idx3-ubyte, .*\n  remedy: name the folder of the files"));
   EXPECT_THAT(says({"gradient.name=truncated", "gradient.steps=3", "gradient.tracked=5", "dataset={ name = \"chains\" }"}),
               ::testing::HasSubstr("--set 'gradient.tracked=5': error: gradient 'truncated', option 'tracked'"));
   if (!torch::hasCUDA()) {
